@@ -1,0 +1,6 @@
+"""What a row, an entity and a tag are. Standard library only."""
+
+from babelens.schema.example import Entity, Example
+from babelens.schema.tags import SCHEMES, Reading, Scheme, TagError, TagSet, read_tags, write_tags
+
+__all__ = ["SCHEMES", "Entity", "Example", "Reading", "Scheme", "TagError", "TagSet", "read_tags", "write_tags"]
