@@ -1,0 +1,1 @@
+"""Text encoders: words in, one state per word out."""

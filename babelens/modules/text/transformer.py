@@ -1,0 +1,242 @@
+"""Text encoder: any Hugging Face encoder, its sub-tokens joined to words (2M-NER, Eqs. 1-3)."""
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from transformers import (
+    CONFIG_MAPPING,
+    AutoConfig,
+    AutoModel,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from babelens.modules.origin import Origin
+from babelens.modules.text.casing import Casing
+from babelens.modules.text.encoded import EncodedText
+from babelens.modules.text.tokens import TextInput, WordTokenizer
+from babelens.modules.text.wordpieces import train_wordpieces
+
+Pieces = Literal["first", "mean", "last"]
+
+_MULTILINGUAL_ROWS = 119_547
+_DROPOUTS = (
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "dropout",
+    "attention_dropout",
+    "embedding_dropout",
+    "mlp_dropout",
+)
+_TOKENS_AT_ONCE = 32_768
+
+
+class Transformer(msgspec.Struct, frozen=True, tag="transformer", forbid_unknown_fields=True):
+    """Declares a transformer over sub-tokens.
+
+    - `name`: hub id or folder of a pretrained encoder.
+    - `layers`: keep the first so many layers; None keeps all.
+    - `pieces`: which sub-token stands for a word; "first" as in 2M-NER, "mean" of all, "last".
+    - `casing`: add an embedding of each word's casing class to its sub-tokens (for uncased encoders).
+    - `scratch`: fields of a Hugging Face configuration (`model_type` and its sizes); then the weights are random, the
+      tokenizer is learnt from the training words and `name` is not read. {} is the published size of multilingual
+      BERT, with all its 119,547 rows.
+    - `vocabulary`: most sub-tokens that a tokenizer learnt from scratch may hold.
+    - `dropout`: replaces the encoder's own rates (hidden states and attention).
+    - `trained`: False keeps the encoder as it is: no gradients, no dropout.
+    """
+
+    name: str = "bert-base-multilingual-cased"
+    layers: int | None = None
+    pieces: Pieces = "first"
+    casing: bool = False
+    scratch: dict[str, Any] | None = None
+    vocabulary: int = 8000
+    dropout: float | None = None
+    trained: bool = True
+
+    def build(self, origin: Origin) -> "TransformerEncoder":
+        """Build the encoder: from its folder in a checkpoint, from scratch, or pretrained by name.
+
+        Raises:
+            ValueError: a name or folder that holds no such encoder, or a configuration that makes none.
+        """
+        if origin.folder is not None:
+            tokenizer, config = _read(str(origin.folder), offline=True)
+            model = _create(self._adapt(config))
+        elif self.scratch is not None:
+            if origin.words is None:
+                raise ValueError("a text encoder from scratch learns its tokenizer from training words; found none")
+            tokenizer = train_wordpieces(origin.words(), self.vocabulary)
+            model = _create(self._adapt(_configure(self.scratch, tokenizer)))
+        else:
+            tokenizer, config = _read(self.name, offline=False)
+            model = _pretrained(self.name, self._adapt(config))
+        return TransformerEncoder(self, model, tokenizer)
+
+    def _adapt(self, config: PreTrainedConfig) -> PreTrainedConfig:
+        """Set the layers and dropout that are asked for."""
+        if self.layers is not None:
+            if not 1 <= self.layers <= config.num_hidden_layers:
+                raise ValueError(f"layers: expected 1 to {config.num_hidden_layers}, found {self.layers}")
+            config.num_hidden_layers = self.layers
+            if getattr(config, "layer_types", None):
+                config.layer_types = config.layer_types[: self.layers]
+        if self.dropout is not None:
+            rates = [name for name in _DROPOUTS if hasattr(config, name)]
+            if not rates:
+                raise ValueError(f"dropout: a {config.model_type} configuration has no such rate to set")
+            for name in rates:
+                setattr(config, name, self.dropout)
+        return config
+
+
+class TransformerEncoder(nn.Module):
+    """Reads words as sub-tokens in context and gives one state per word (2M-NER, Eqs. 1-3).
+
+    `pooled` is the encoder's pooler output (BERT: a tanh layer over [CLS]) or, where it has no pooler, the last state
+    of the first sub-token. A row of several windows is pooled from its first.
+    """
+
+    def __init__(self, declaration: Transformer, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+        super().__init__()
+        embeddings = model.get_input_embeddings()
+        if not isinstance(embeddings, nn.Embedding):
+            raise ValueError(f"expected an encoder of text, found a {model.config.model_type} model")
+        rows, width = embeddings.num_embeddings, embeddings.embedding_dim
+        if len(tokenizer) > rows:
+            raise ValueError(
+                f"expected a tokenizer of at most {rows} sub-tokens, as the encoder, found {len(tokenizer)}"
+            )
+        self.dim: int = model.config.hidden_size
+        self.pieces: Pieces = declaration.pieces
+        self.trained = declaration.trained
+        self.tokens = WordTokenizer(tokenizer, _limit(model))
+        self.encoder = model
+        self.casing = nn.Embedding(len(Casing), width, padding_idx=int(Casing.NONE)) if declaration.casing else None
+        if self.casing is not None:
+            nn.init.zeros_(self.casing.weight)
+        if not self.trained:
+            self.encoder.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "TransformerEncoder":
+        """Switch dropout on or off; an encoder that is not trained keeps it off."""
+        super().train(mode)
+        if not self.trained:
+            self.encoder.eval()
+        return self
+
+    def forward(self, text: TextInput) -> EncodedText:
+        """Encode sentences; words beyond the mask are zero."""
+        states, pooled = self._run(text)
+        flat = states.flatten(0, 1)
+        if self.pieces == "first":
+            words = flat[text.first]
+        elif self.pieces == "last":
+            words = flat[text.last]
+        else:
+            words = _mean(flat, text)
+        return EncodedText(words.masked_fill(~text.mask.unsqueeze(-1), 0.0), text.mask, pooled[text.window])
+
+    def save(self, folder: Path) -> None:
+        """Write configuration and tokenizer, no weights; `Origin(folder)` rebuilds the encoder from them."""
+        self.encoder.config.save_pretrained(folder)
+        self.tokens.tokenizer.save_pretrained(folder)
+
+    def _run(self, text: TextInput) -> tuple[Float[Tensor, "window piece dim"], Float[Tensor, "window dim"]]:
+        """States and pooled states of all windows; without gradients, long texts go through in parts."""
+        windows, width = text.ids.shape
+        count = windows if torch.is_grad_enabled() else max(1, _TOKENS_AT_ONCE // width)
+        parts = [self._run_windows(text, slice(start, start + count)) for start in range(0, windows, count)]
+        if len(parts) == 1:
+            return parts[0]
+        states, pooled = zip(*parts, strict=True)
+        return torch.cat(states), torch.cat(pooled)
+
+    def _run_windows(
+        self, text: TextInput, part: slice
+    ) -> tuple[Float[Tensor, "window piece dim"], Float[Tensor, "window dim"]]:
+        ids, attention = text.ids[part], text.attention[part].long()
+        if self.casing is None:
+            output = self.encoder(input_ids=ids, attention_mask=attention)
+        else:
+            owner = text.owner[part]
+            classes = text.casing.flatten()[owner.clamp(min=0)].masked_fill(owner < 0, int(Casing.NONE))
+            embedded = self.encoder.get_input_embeddings()(ids) + self.casing(classes)
+            output = self.encoder(inputs_embeds=embedded, attention_mask=attention)
+        states = output.last_hidden_state
+        pooled = getattr(output, "pooler_output", None)
+        return states, states[:, 0] if pooled is None else pooled
+
+
+def _mean(flat: Float[Tensor, "place dim"], text: TextInput) -> Float[Tensor, "batch word dim"]:
+    """The mean of each word's sub-tokens in the window that was chosen for it."""
+    owner = text.owner.flatten()
+    place = torch.arange(len(owner), device=owner.device)
+    first, last = text.first.flatten(), text.last.flatten()
+    word = owner.clamp(min=0)
+    chosen = (owner >= 0) & (place >= first[word]) & (place <= last[word])
+    sums = flat.new_zeros(len(first), flat.shape[-1]).index_add(0, word[chosen], flat[chosen])
+    return (sums / (last - first + 1).unsqueeze(-1)).view(*text.mask.shape, -1)
+
+
+def _read(name: str, offline: bool) -> tuple[PreTrainedTokenizerBase, PreTrainedConfig]:
+    """Tokenizer and configuration of an encoder on the hub or in a folder."""
+    try:
+        config = AutoConfig.from_pretrained(name, local_files_only=offline)
+        tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=offline)
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(
+            f"text encoder {name!r}: expected the hub id or the folder of a Hugging Face encoder, found: {error}"
+        ) from error
+    if config.is_encoder_decoder or not hasattr(config, "hidden_size"):
+        raise ValueError(f"text encoder {name!r}: expected an encoder of text, found a {config.model_type} model")
+    return tokenizer, config
+
+
+def _pretrained(name: str, config: PreTrainedConfig) -> PreTrainedModel:
+    """The published weights, in 32-bit numbers whatever they are stored in."""
+    try:
+        return AutoModel.from_pretrained(name, config=config, dtype=torch.float32)
+    except OSError as error:
+        raise ValueError(f"text encoder {name!r}: expected weights beside its configuration, found: {error}") from error
+
+
+def _create(config: PreTrainedConfig) -> PreTrainedModel:
+    """A model of random weights."""
+    return AutoModel.from_config(config, dtype=torch.float32)
+
+
+def _configure(scratch: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> PreTrainedConfig:
+    """The configuration that `scratch` asks for, with the tokenizer's size and padding."""
+    fields = dict(scratch)
+    type_ = fields.pop("model_type", "bert")
+    if type_ not in CONFIG_MAPPING:
+        raise ValueError(f"scratch: expected a model_type that transformers knows (bert, ...), found {type_!r}")
+    known = CONFIG_MAPPING[type_]()
+    for name in fields:
+        if not hasattr(known, name):
+            near = ", ".join(get_close_matches(name, vars(known), n=3)) or "hidden_size, num_hidden_layers, ..."
+            raise ValueError(f"scratch: expected fields of a {type_} configuration ({near}), found {name!r}")
+    fields.setdefault("vocab_size", len(tokenizer) if scratch else _MULTILINGUAL_ROWS)
+    fields.setdefault("pad_token_id", tokenizer.pad_token_id)
+    return CONFIG_MAPPING[type_](**fields)
+
+
+def _limit(model: PreTrainedModel) -> int:
+    """How many sub-tokens the encoder reads at once, those that frame a text included.
+
+    RoBERTa and its kin count positions from padding_idx + 1 on, so that many rows of the table are never reached.
+    """
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
+            unused = 0 if module.padding_idx is None else module.padding_idx + 1
+            return module.num_embeddings - unused
+    return getattr(model.config, "max_position_embeddings", None) or 512
