@@ -1,0 +1,109 @@
+import time
+from itertools import pairwise
+
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from babelens.data.words import split_words
+
+
+def words(text: str) -> list[str]:
+    return [text[start:end] for start, end in split_words(text)]
+
+
+@pytest.mark.parametrize(
+    "expected",
+    [
+        # English clitics, names with an apostrophe, plural possessives
+        "It|'s Anna|'s book|, I don|'t know|, y'all|.",
+        "O'Neill|’s dog and the kids|' rock'n'roll",
+        "What|'s on in the what's-his-name café|?",
+        # French and Italian elision
+        "L'|Équipe d'|Italie n’|a qu'|un but|; c'|est aujourd'hui l'|an 2000|.",
+        "dell'|arte all’|Opera quest'|anno un'|altra O'Brien",
+        "Jean-Paul|'s Côte-d'Or main-d’œuvre",
+        # signs without blanks
+        "Hello|,|world|!|(|so|)|[|it|]|goes|/|went|;|«|ici|» „|da|“|.",
+        "¿|Qué|? ¡|Sí|! ‘|x|’ “|y|”",
+        "wait|... no|!|!|! a|--|b …",
+        # social media
+        "RT @|History_In_Pics|: #|BLM #|Münster2016|!",
+        "see http://t.co/2A5bM9PDML|. (|https://x.org/a_(b)?c=d&e=1#f|)|, www.example.org/|!",
+        "on IGN.com|: bbc.co.uk/news|, mail first.last+tag@example.org|.",
+        "salt &amp; pepper &#39;",
+        # numbers, currency, abbreviations
+        "1,000.50 3:2 10:30pm 5|/|2 $|5.00 100|% €|1.000,50 2003|–|04 20th v2.0|.",
+        "U.S. e.g. J.-C. Ph.D. Dr. Who St. Louis J.K. Rowling No. 5 R&B AT&T etc.",
+        "J. Smith met Smith Jr|. in Main St|.",
+        "He said No|. Then he left Plan b|.",
+        "t-shirt well-known Rems-Murr-Kreis -|5 one-of-a-kind",
+        # scripts
+        "日|本|語|の|テ|ス|ト|で|す ABC|中|文|。",
+        "ภ|า|ษ|า|ไ|ท|ย",
+        "नमस्ते दुनिया|। 한국어 입니다|. مرحبا|، שלום צה״ל",
+        "cafe\u0301 Zoe\u0308|'s col\u00b7legi",
+        # emoji: joined families, skin tones, flags, keycaps, selectors, tags
+        "👨‍👩‍👧‍👦|👍🏽|🇫🇷|🇩🇪|1️⃣|2️⃣|❤️|🏴󠁧󠁢󠁥󠁮󠁧󠁿|😀|😀 Paris|🗼",
+        # format and control characters
+        "\u200b a\u200bb soft\u00adhyphen \u200eleft|,\u200f \x01 don\x92t \ufeffBOM",
+        "\ufffd \uf0d8 \ufe0f",
+    ],
+)
+def test_words_are_those_between_the_bars(expected: str) -> None:
+    assert words(expected.replace("|", "")) == expected.replace("|", " ").split()
+
+
+@pytest.mark.parametrize("blank", [" ", "\t", "\n", "\r\n", "\u00a0", "\u2003", "\u3000", "\u2028", "\x85", "\x1c"])
+def test_every_blank_separates(blank: str) -> None:
+    assert words(f"{blank}New{blank}York{blank}{blank},") == ["New", "York", ","]
+
+
+def test_nothing_gives_no_words() -> None:
+    assert split_words("") == split_words(" \n\u00a0") == []
+
+
+def test_offsets_count_code_points() -> None:
+    assert split_words("😀 Zoe\u0308") == [(0, 1), (2, 6)]
+
+
+TEXT = st.text(
+    st.one_of(
+        st.characters(),
+        st.sampled_from("aZéß09 .,:;!?'’\"-_@#&/()\n\u0301\u200b\u200d\ufe0f\u20e3\x01\x1f👍🏽❤🇫🇷中のไ한"),
+    ),
+    max_size=60,
+)
+
+
+@given(TEXT)
+@example("a\u0600 b")
+@example(" \u0301")
+@example("http://")
+@example("\ud800")
+def test_every_code_point_that_is_no_blank_lies_in_exactly_one_word(text: str) -> None:
+    spans = split_words(text)
+    assert all(start < end for start, end in spans)
+    assert all(before[1] <= after[0] for before, after in pairwise(spans))
+    inside = {place for start, end in spans for place in range(start, end)}
+    assert inside == {place for place, character in enumerate(text) if not character.isspace()}
+
+
+@given(TEXT, TEXT)
+def test_a_line_end_keeps_texts_apart(first: str, second: str) -> None:
+    # An initial, a title and "No." look past blanks at the next word; nothing else does.
+    assume(not first.rstrip().endswith("."))
+    assert words(f"{first}\n\n{second}") == words(first) + words(second)
+
+
+@pytest.mark.parametrize("piece", ["a.", "a+", "a-", "a'", "http://(a", "www.", "1,", "(", "\u0301", "d\u200b", "x.co"])
+def test_hostile_texts_take_linear_time(piece: str) -> None:
+    def seconds(times: int) -> float:
+        text = piece * times
+        start = time.perf_counter()
+        split_words(text)
+        return time.perf_counter() - start
+
+    seconds(10)
+    short, long = min(seconds(2_000) for _ in range(3)), min(seconds(32_000) for _ in range(2))
+    assert long < max(64 * short, 0.05)
