@@ -1,0 +1,210 @@
+"""Rows of a corpus to one batch of tensors."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, Protocol, Self
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from babelens.data import Corpus, Picture
+from babelens.schema import Example, TagSet
+
+ImageStatus = Literal["used", "none", "missing", "unreadable"]
+
+
+class TextTensors(Protocol):
+    """What a text encoder's tokens make of a list of sentences."""
+
+    mask: Tensor
+
+    def to(self, device: torch.device) -> Self:
+        """The same on another device."""
+        ...
+
+
+class Row(NamedTuple):
+    """An example with a way to open its pictures; `keys` name them, equal keys being the same picture."""
+
+    example: Example
+    keys: tuple[str, ...] = ()
+    open: Callable[[str], Picture] | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tensors of several rows.
+
+    `text` is the text encoder's own input. `pixels` holds, for each view, the distinct pictures of the batch as uint8
+    (picture, channel, height, width); `pictures` (batch, slot) says which of them each row has, -1 for none. Rows of
+    one number in `groups` (batch,) share a picture or are translations of one another. `tags` (batch, word) is there
+    when asked for. `status` says what became of each row's pictures.
+    """
+
+    ids: tuple[str, ...]
+    text: TextTensors
+    pixels: tuple[Tensor, ...]
+    pictures: Tensor
+    groups: Tensor
+    tags: Tensor | None
+    status: tuple[ImageStatus, ...]
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on another device."""
+        return replace(
+            self,
+            text=self.text.to(device),
+            pixels=tuple(view.to(device, non_blocking=True) for view in self.pixels),
+            pictures=self.pictures.to(device),
+            groups=self.groups.to(device),
+            tags=None if self.tags is None else self.tags.to(device),
+        )
+
+
+class PixelMemory:
+    """Pictures already cut to size, kept up to a number of bytes; the one used longest ago goes first."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._size = 0
+        self._held: OrderedDict[str, tuple[Tensor, ...]] = OrderedDict()
+
+    def get(self, key: str) -> tuple[Tensor, ...] | None:
+        """The tensors of a picture, one a view, or None."""
+        found = self._held.get(key)
+        if found is not None:
+            self._held.move_to_end(key)
+        return found
+
+    def put(self, key: str, views: tuple[Tensor, ...]) -> None:
+        """Keep the tensors of a picture, one a view."""
+        size = sum(view.numel() for view in views)
+        if size > self.limit or key in self._held:
+            return
+        self._held[key] = views
+        self._size += size
+        while self._size > self.limit:
+            _, dropped = self._held.popitem(last=False)
+            self._size -= sum(view.numel() for view in dropped)
+
+
+class Collator:
+    """Makes batches for one tagger: its words become the text encoder's input, its pictures the views' pixels.
+
+    It holds no weights, so that data workers can have a copy. `memory` is the number of bytes that cut pictures may
+    take in each process.
+    """
+
+    def __init__(
+        self,
+        tokens: Callable[[Sequence[Sequence[str]]], TextTensors],
+        transforms: Sequence[Callable[[Image.Image], Tensor]],
+        tags: TagSet,
+        memory: int = 0,
+    ) -> None:
+        self.tokens = tokens
+        self.transforms = tuple(transforms)
+        self.tags = tags
+        self.memory = PixelMemory(memory)
+
+    def __call__(self, rows: Sequence[Row], *, labelled: bool) -> Batch:
+        """Make one batch; with `labelled` it carries the rows' tags."""
+        text = self.tokens([row.example.words for row in rows])
+        pixels, slots, status = self._pictures(rows)
+        width = max((len(row) for row in slots), default=0)
+        pictures = torch.full((len(rows), max(width, 1)), -1, dtype=torch.long)
+        for number, row in enumerate(slots):
+            pictures[number, : len(row)] = torch.tensor(row, dtype=torch.long)
+        return Batch(
+            ids=tuple(row.example.id for row in rows),
+            text=text,
+            pixels=pixels,
+            pictures=pictures,
+            groups=torch.tensor(tie([(*row.keys, row.example.group) for row in rows]), dtype=torch.long),
+            tags=self._tags(rows, text.mask.shape[1]) if labelled else None,
+            status=status,
+        )
+
+    def _tags(self, rows: Sequence[Row], width: int) -> Tensor:
+        tags = torch.zeros((len(rows), width), dtype=torch.long)
+        for number, row in enumerate(rows):
+            length = len(row.example.words)
+            tags[number, :length] = torch.tensor(self.tags.encode(row.example.entities, length), dtype=torch.long)
+        return tags
+
+    def _pictures(
+        self, rows: Sequence[Row]
+    ) -> tuple[tuple[Tensor, ...], list[list[int]], tuple[ImageStatus, ...]]:
+        """Open each distinct picture once; a bad one is left out of its row, which keeps its other pictures."""
+        if not self.transforms:
+            return (), [[] for _ in rows], tuple("none" for _ in rows)
+        place: dict[str, int | ImageStatus] = {}
+        cut: list[tuple[Tensor, ...]] = []
+        slots: list[list[int]] = []
+        status: list[ImageStatus] = []
+        for row in rows:
+            row_status: ImageStatus = "none"
+            row_slots: list[int] = []
+            for key in row.keys:
+                if key not in place:
+                    views = self._cut(row, key)
+                    place[key] = len(cut) if isinstance(views, tuple) else views
+                    if isinstance(views, tuple):
+                        cut.append(views)
+                found = place[key]
+                if isinstance(found, int):
+                    row_slots.append(found)
+                else:
+                    row_status = found
+            slots.append(row_slots)
+            status.append("used" if row_slots else row_status)
+        if not cut:
+            return tuple(torch.zeros((0, 3, 1, 1), dtype=torch.uint8) for _ in self.transforms), slots, tuple(status)
+        return tuple(torch.stack(view) for view in zip(*cut, strict=True)), slots, tuple(status)
+
+    def _cut(self, row: Row, key: str) -> tuple[Tensor, ...] | ImageStatus:
+        views = self.memory.get(key)
+        if views is not None:
+            return views
+        if row.open is None:
+            return "missing"
+        picture = row.open(key)
+        if picture.image is None:
+            return picture.status
+        views = tuple(transform(picture.image) for transform in self.transforms)
+        self.memory.put(key, views)
+        return views
+
+
+def tie(marks: Sequence[Sequence[str | None]]) -> list[int]:
+    """Number rows so that rows that share a mark, directly or through others, get the same number."""
+    group = list(range(len(marks)))
+
+    def root(row: int) -> int:
+        while group[row] != row:
+            group[row] = group[group[row]]
+            row = group[row]
+        return row
+
+    seen: dict[str, int] = {}
+    for row, own in enumerate(marks):
+        for mark in own:
+            if mark is not None:
+                group[root(row)] = root(seen.setdefault(mark, row))
+    return [root(row) for row in range(len(marks))]
+
+
+class CorpusBatches:
+    """A data set whose items are whole batches: asked for a list of row numbers, it answers with their batch."""
+
+    def __init__(self, corpus: Corpus, collator: Collator, *, labelled: bool) -> None:
+        self.corpus = corpus
+        self.collator = collator
+        self.labelled = labelled
+
+    def __getitem__(self, numbers: Sequence[int]) -> Batch:
+        """The batch of the rows with these numbers."""
+        rows = [Row(self.corpus[n], self.corpus.picture_keys(n), self.corpus.picture) for n in numbers]
+        return self.collator(rows, labelled=self.labelled)

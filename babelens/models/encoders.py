@@ -1,0 +1,74 @@
+"""Which encoders stand behind a declaration: the pretrained ones, the same untrained, or small ones from scratch."""
+
+from typing import Literal, TypeVar, get_args
+
+import msgspec
+
+from babelens.models.spec import Late, Model, RegionEncoder, View
+from babelens.modules.text.transformer import Transformer
+from babelens.modules.vision.clip import Clip
+
+Encoders = Literal["pretrained", "compact", "random"]
+ENCODERS: tuple[Encoders, ...] = get_args(Encoders)
+
+COMPACT_TEXT = {
+    "model_type": "bert",
+    "hidden_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 256,
+    "max_position_embeddings": 256,
+}
+COMPACT_CLIP = {
+    "hidden_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 256,
+    "image_size": 64,
+    "patch_size": 8,
+}
+COMPACT_RESNET = {
+    "embedding_size": 32,
+    "hidden_sizes": [32, 64, 128],
+    "depths": [1, 1, 1],
+    "layer_type": "basic",
+    "size": 64,
+}
+COMPACT_HEADS = 4
+
+_Declaration = TypeVar("_Declaration", bound=msgspec.Struct)
+
+
+def with_encoders(model: Model, encoders: Encoders) -> Model:
+    """The same model on other encoders.
+
+    "pretrained" leaves it as declared; "random" keeps the published sizes with random weights and no download (for
+    timing and for training at full size from nothing); "compact" takes small encoders from scratch that two CPU cores
+    can train, with vocabularies learned from the training text, batch norm over the batch, and positions on the
+    convolution's regions (small convolutions know little of where they are).
+    """
+    if encoders == "pretrained":
+        return model
+    compact = encoders == "compact"
+    text = model.backbone.text
+    if isinstance(text, Transformer):
+        text = _replace(text, scratch=COMPACT_TEXT if compact else {})
+    views = tuple(_view(view, compact) for view in model.backbone.views)
+    return _replace(model, backbone=Late(text, views))
+
+
+def _view(view: View, compact: bool) -> View:
+    fusion = _replace(view.fusion, heads=COMPACT_HEADS) if compact else view.fusion
+    return _replace(view, regions=_regions(view.regions, compact), fusion=fusion)
+
+
+def _regions(regions: RegionEncoder, compact: bool) -> RegionEncoder:
+    if isinstance(regions, Clip):
+        return _replace(regions, scratch=COMPACT_CLIP if compact else {})
+    if compact:
+        return _replace(regions, scratch=COMPACT_RESNET, norm="batch", positions=True)
+    return _replace(regions, scratch={})
+
+
+def _replace(declaration: _Declaration, **changes: object) -> _Declaration:
+    return msgspec.structs.replace(declaration, **changes)

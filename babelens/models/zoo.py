@@ -1,0 +1,41 @@
+"""All models on one screen. The difference between two is the difference between two declarations."""
+
+
+from babelens.models.spec import DeclarationError, Late, Model, View
+from babelens.modules.alignment import Contrastive
+from babelens.modules.fusion.cross_attention import CrossAttention
+from babelens.modules.heads import Crf, Softmax
+from babelens.modules.text.recurrent import Recurrent
+from babelens.modules.text.transformer import Transformer
+from babelens.modules.vision.clip import Clip
+from babelens.modules.vision.resnet import Resnet
+
+ZOO: dict[str, Model] = {
+    "bert": Model(backbone=Late(Transformer()), head=Softmax()),
+    "bert-crf": Model(backbone=Late(Transformer())),
+    "2m-ner": Model(
+        backbone=Late(
+            Transformer(),
+            views=(
+                View(Clip(), CrossAttention(), Contrastive()),
+                View(Resnet(), CrossAttention(), Contrastive()),
+            ),
+        ),
+        head=Crf(),
+        alpha=0.8,
+    ),
+}
+
+
+def named(name: str) -> Model:
+    """The model of that name; `NAME-text` is its text-only twin.
+
+    Raises:
+        DeclarationError: there is none.
+    """
+    if name in ZOO:
+        return ZOO[name]
+    base = name.removesuffix("-text")
+    if base in ZOO and ZOO[base].backbone.views:
+        return ZOO[base].text_only()
+    raise DeclarationError(f"expected a model ({', '.join(ZOO)}) or one with -text added, found {name!r}")

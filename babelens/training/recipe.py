@@ -1,0 +1,139 @@
+"""A recipe says what is trained and how: a model, its encoders, and the settings of the training run."""
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from babelens.models.encoders import Encoders, with_encoders
+from babelens.models.spec import DeclarationError, Model, from_plain, to_plain
+from babelens.models.zoo import ZOO, named
+from babelens.schema import InputError
+
+
+class RecipeError(InputError):
+    """A recipe that cannot be followed: the message says which field, what was expected and what was found."""
+
+
+class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The settings of a run. The defaults are those of the 2M-NER paper (Table 4, section 5.1).
+
+    `rates` gives parts of the model (name prefixes of parameters, such as "text" or "head") their own learning rate;
+    `warmup` is a share of all steps; `clip` is the largest gradient norm; `patience` is the number of epochs without a
+    better validation F1 after which training ends; `average` is the decay of a running mean of the weights, which is
+    then what is validated and saved; `pixel_memory` is the number of bytes of cut pictures that each process keeps.
+    """
+
+    epochs: int = 8
+    batch: int = 16
+    accumulate: int = 1
+    optimizer: Literal["adam", "adamw"] = "adam"
+    rate: float = 5e-5
+    rates: dict[str, float] = {}
+    decay: float = 0.0
+    warmup: float = 0.0
+    schedule: Literal["linear", "constant"] = "linear"
+    clip: float | None = None
+    average: float | None = None
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    seed: int = 19
+    patience: int | None = None
+    workers: int = 0
+    pixel_memory: int = 1 << 30
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch", "accumulate"):
+            if getattr(self, name) < 1:
+                raise RecipeError(f"training.{name}: expected 1 or more, found {getattr(self, name)}")
+        if self.rate <= 0:
+            raise RecipeError(f"training.rate: expected more than 0, found {self.rate}")
+        for name in ("warmup", "average"):
+            share = getattr(self, name)
+            if share is not None and not 0 <= share < 1:
+                raise RecipeError(f"training.{name}: expected a share from 0 to below 1, found {share}")
+
+
+class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A declaration and the settings to train it with."""
+
+    model: Model
+    training: Training = Training()
+
+
+COMPACT_TRAINING = {"rate": 1e-3, "epochs": 20, "warmup": 0.05, "clip": 1.0, "batch": 32, "precision": "fp32"}
+
+
+def read_recipe(
+    name: str, *, encoders: Encoders | None = None, settings: Sequence[str] = (), seed: int | None = None
+) -> Recipe:
+    """Make a recipe from a model's name or a TOML file, then change single fields by `path=value`.
+
+    A file has `model` (a name of the zoo, or a whole declaration), optionally `encoders`, and a table `training`.
+    Compact encoders bring training settings that suit weights from scratch, where the file does not say others.
+
+    Raises:
+        RecipeError: no such model or file, or a field is unknown or of the wrong type.
+    """
+    plain: dict[str, Any] = {"model": name}
+    if name.endswith(".toml"):
+        path = Path(name)
+        if not path.is_file():
+            raise RecipeError(f"{name}: expected a recipe (TOML file), found no such file")
+        try:
+            plain = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise RecipeError(f"{name}: expected TOML: {error}") from error
+    unknown = set(plain) - {"model", "encoders", "training"}
+    if unknown or "model" not in plain:
+        raise RecipeError(f"{name}: expected the fields model, encoders and training, found {', '.join(sorted(plain))}")
+    chosen: Encoders = encoders or plain.get("encoders", "pretrained")
+    try:
+        declared = named(plain["model"]) if isinstance(plain["model"], str) else from_plain(plain["model"])
+        model = with_encoders(declared, chosen)
+    except DeclarationError as error:
+        known = f"a recipe file or a model ({', '.join(ZOO)})"
+        raise RecipeError(f"{error}" if name != plain["model"] else f"expected {known}, found {name!r}") from error
+    defaults = COMPACT_TRAINING if chosen == "compact" else {}
+    whole = {"model": to_plain(model), "training": {**defaults, **plain.get("training", {})}}
+    for setting in settings:
+        _change(whole, setting)
+    if seed is not None:
+        whole["training"]["seed"] = seed
+    return recipe_from_plain(whole)
+
+
+def recipe_from_plain(plain: object) -> Recipe:
+    """Read a recipe back from plain dictionaries.
+
+    Raises:
+        RecipeError: a field is unknown or of the wrong type.
+    """
+    try:
+        return msgspec.convert(plain, Recipe)
+    except msgspec.ValidationError as error:
+        raise RecipeError(f"recipe: {error}") from error
+
+
+def _change(whole: dict[str, Any], setting: str) -> None:
+    path, equals, text = setting.partition("=")
+    if not equals:
+        raise RecipeError(f"--set: expected path=value, found {setting!r}")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    if text in ("none", "null"):
+        value = None
+    place: Any = whole
+    *parents, last = path.split(".")
+    try:
+        for step in parents:
+            place = place[int(step)] if isinstance(place, list | tuple) else place[step]
+        if isinstance(place, list):
+            place[int(last)] = value
+        else:
+            place[last] = value
+    except (KeyError, IndexError, ValueError, TypeError) as error:
+        raise RecipeError(f"--set {path}: expected the path of a field, found none called {error}") from error
