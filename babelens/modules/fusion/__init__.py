@@ -1,0 +1,1 @@
+"""Words enriched with the regions of their picture."""

@@ -1,0 +1,1 @@
+"""Region encoders: pictures in, regions out."""

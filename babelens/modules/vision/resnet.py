@@ -1,0 +1,137 @@
+"""Regions of a picture from a residual network (paper, section 4.2.2, R' = W_r R + b)."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import torch
+from torch import nn
+from transformers import ResNetConfig, ResNetModel
+from transformers.models.resnet.modeling_resnet import ResNetBasicLayer, ResNetBottleNeckLayer, ResNetConvLayer
+
+from babelens.modules.origin import Origin
+from babelens.modules.shapes import Bytes, Regions
+from babelens.modules.vision.transform import Fit, Normalisation, PictureTransform
+from babelens.modules.vision.weights import configure, hollow, load
+
+# What the configuration of microsoft/resnet-152 says where transformers' own default is ResNet-50.
+_PUBLISHED = {"depths": [3, 8, 36, 3]}
+_PUBLISHED_SIZE = 224
+
+
+class Resnet(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+    """ResNet as a region encoder: for ResNet-152 at 224 pixels, 7 x 7 regions of 2048, projected.
+
+    `name` is a repository of the hub or a folder. With `scratch` (fields of `ResNetConfig`, and `size`, the side of the
+    input in pixels; {} is the published ResNet-152 at 224) nothing is loaded and the weights are random.
+
+    `norm="frozen"` keeps the statistics of batch normalisation as they are loaded, in training too (their scale and
+    shift still learn): right for pretrained weights and small batches. `norm="batch"` is ordinary batch normalisation:
+    right from scratch. `positions` adds learned position embeddings to the regions (the paper has none), for compact
+    encoders whose regions see too little of the picture to know where they are. `fit` says what becomes of a picture
+    that is no square. Without `trained` the encoder stays as it is loaded; projection and positions still learn.
+    """
+
+    name: str = "microsoft/resnet-152"
+    scratch: dict[str, Any] | None = None
+    norm: Literal["frozen", "batch"] = "frozen"
+    fit: Fit = "crop"
+    trained: bool = True
+    positions: bool = False
+
+    def build(self, origin: Origin, dim: int) -> "ResnetEncoder":
+        """The encoder, giving regions of width `dim`.
+
+        Raises:
+            OSError: name or folder holds no model or no preprocessor that can be read.
+            ValueError: it holds another kind of model, or `scratch` does not fit.
+        """
+        if origin.folder is not None:
+            encoder = hollow(ResNetModel, origin.folder)
+            transform = PictureTransform.read(origin.folder, self.fit)
+        elif self.scratch is not None:
+            fields = {**_PUBLISHED, **self.scratch}
+            size = fields.pop("size", _PUBLISHED_SIZE)
+            encoder = ResNetModel(configure(ResNetConfig, fields))
+            if self.norm == "frozen":
+                _quiet(encoder)
+            transform = PictureTransform.sized(size, self.fit)
+        else:
+            encoder = load(ResNetModel, self.name, ("resnet",))
+            transform = PictureTransform.read(self.name, self.fit)
+        frozen = self.norm == "frozen"
+        return ResnetEncoder(encoder, transform, dim, frozen=frozen, trained=self.trained, positions=self.positions)
+
+
+def _quiet(encoder: ResNetModel) -> None:
+    """Let each residual block of a new network start as its shortcut (Goyal et al., 2017, section 5.1).
+
+    Without statistics of its own, normalisation passes on what it gets: each block would add its variance to the last,
+    and regions of a random ResNet-152 would come out at 10^7.
+    """
+    for module in encoder.modules():
+        if isinstance(module, ResNetBasicLayer | ResNetBottleNeckLayer):
+            last = module.layer[-1]
+            assert isinstance(last, ResNetConvLayer)
+            nn.init.zeros_(last.normalization.weight)
+
+
+class ResnetEncoder(nn.Module):
+    """Pictures to regions: the last feature map of a ResNet, one region per cell, projected to `dim`.
+
+    `grid` is the rows and columns of cells; there is no class token (`prefix` 0). With `frozen`, batch normalisation
+    always uses its running statistics.
+    """
+
+    prefix = 0
+
+    def __init__(
+        self,
+        encoder: ResNetModel,
+        transform: PictureTransform,
+        dim: int,
+        *,
+        frozen: bool,
+        trained: bool,
+        positions: bool,
+    ) -> None:
+        super().__init__()
+        widths = list(encoder.config.hidden_sizes or ())
+        self.encoder = encoder.requires_grad_(trained)
+        self.frozen, self.trained = frozen, trained
+        self.dim = dim
+        self.transform = transform
+        self.normalisation = Normalisation(transform)
+        self.projection = nn.Linear(widths[-1], dim)
+        side = transform.size
+        # Stem, pooling and each stage after the first halve the map and round up.
+        for _ in range(1 + len(widths) + encoder.config.downsample_in_first_stage):
+            side = (side + 1) // 2
+        self.grid = (side, side)
+        self.positions = nn.Parameter(torch.randn(side * side, dim) * 0.02) if positions else None
+        self.train(self.training)
+
+    def forward(self, pixels: Bytes) -> Regions:
+        """Regions (pictures, rows x columns, dim) of pictures of bytes, in reading order."""
+        if not len(pixels):
+            return self.normalisation.mean.new_zeros(0, self.grid[0] * self.grid[1], self.dim)
+        with torch.set_grad_enabled(self.trained and torch.is_grad_enabled()):
+            cells = self.encoder(self.normalisation(pixels)).last_hidden_state
+        regions = self.projection(cells.flatten(2).transpose(1, 2))
+        return regions if self.positions is None else regions + self.positions
+
+    def train(self, mode: bool = True) -> "ResnetEncoder":
+        """Go into training or evaluation mode; frozen statistics and untrained encoders stay in evaluation mode."""
+        super().train(mode)
+        if not self.trained:
+            self.encoder.eval()
+        if self.frozen:
+            for module in self.encoder.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
+
+    def save(self, folder: Path) -> None:
+        """Write `config.json` and `preprocessor_config.json`, from which `Origin(folder)` rebuilds the module."""
+        self.encoder.config.save_pretrained(folder)
+        self.transform.processor.save_pretrained(folder)

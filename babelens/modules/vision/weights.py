@@ -1,0 +1,60 @@
+"""Encoders of transformers: new from a configuration, pretrained by name, or empty for a checkpoint to fill."""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
+from transformers.initialization import no_init_weights
+
+Config = TypeVar("Config", bound=PreTrainedConfig)
+Encoder = TypeVar("Encoder", bound=PreTrainedModel)
+
+
+def configure(kind: type[Config], fields: Mapping[str, Any]) -> Config:
+    """A configuration with some fields set and the others as published.
+
+    Raises:
+        ValueError: a field that the configuration does not have, or a value that it refuses.
+    """
+    known = kind().to_dict().keys()
+    unknown = [name for name in fields if name not in known]
+    if unknown:
+        raise ValueError(f"expected fields of {kind.__name__}, found {', '.join(map(repr, unknown))}")
+    try:
+        return kind(**fields)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"expected values for {kind.__name__}, found {dict(fields)}: {error}") from error
+
+
+def load(kind: type[Encoder], name: str, models: Collection[str]) -> Encoder:
+    """A pretrained encoder, from a repository of the hub or a folder, with 32-bit weights.
+
+    `models` are the model types whose checkpoints hold such an encoder. transformers itself fills what a checkpoint
+    lacks with random numbers; here that is an error.
+
+    Raises:
+        OSError: nothing can be read under that name.
+        ValueError: it is another kind of model, or lacks weights.
+    """
+    found = AutoConfig.from_pretrained(name).model_type
+    if found not in models:
+        raise ValueError(f"{name}: expected a model of type {' or '.join(models)}, found {found}")
+    loaded: Any = kind.from_pretrained(name, dtype=torch.float32, output_loading_info=True)
+    encoder, report = loaded
+    lacking = sorted(report["missing_keys"])
+    if lacking:
+        raise ValueError(f"{name}: expected all weights of {kind.__name__}, found none for {', '.join(lacking[:3])}")
+    return encoder
+
+
+def hollow(kind: type[Encoder], folder: Path) -> Encoder:
+    """An encoder of the configuration in a folder whose weights are yet to be filled in.
+
+    Raises:
+        OSError: the folder holds no readable `config.json`.
+    """
+    config = AutoConfig.from_pretrained(str(folder))
+    with no_init_weights():
+        return kind(config)
