@@ -1,0 +1,87 @@
+"""The folder where parsed corpora lie as Arrow files, named by their content, so that each is parsed once."""
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable
+from hashlib import blake2b
+from pathlib import Path
+
+from pyarrow import ArrowInvalid
+
+from babelens.data.rows import RowFile
+
+_FORMAT = "1"
+
+
+def cache_folder() -> Path:
+    """`$BABELENS_CACHE`, or `~/.cache/babelens`."""
+    return Path(os.environ.get("BABELENS_CACHE") or Path.home() / ".cache" / "babelens")
+
+
+def digest_file(path: Path, *options: object) -> str:
+    """The digest of a file's content and of the options that it is read with."""
+    digest = blake2b(digest_size=16)
+    digest.update(repr((_FORMAT, *options)).encode())
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def cached(digest: str, write: Callable[[Path, Path], object]) -> RowFile:
+    """The Arrow file of a digest; `write(rows, pictures)` makes it where it is not there yet.
+
+    It is written under another name and then renamed, so that no half of a file is ever seen. Where the cache folder
+    cannot be written, a folder for temporary files takes its place.
+    """
+    name = f"{digest}.arrow"
+    folder = cache_folder() / "rows"
+    kept = _open(folder / name)
+    if kept is not None:
+        return kept
+    folder = _writable(folder)
+    mark = uuid.uuid4().hex
+    rows, pictures = folder / f".{name}.{mark}", folder / f".{digest}.pictures.{mark}"
+    try:
+        write(rows, pictures)
+        if pictures.exists():
+            os.replace(pictures, _pictures(folder / name))
+        os.replace(rows, folder / name)
+    finally:
+        rows.unlink(missing_ok=True)
+        pictures.unlink(missing_ok=True)
+    return RowFile(folder / name, _pictures(folder / name))
+
+
+def _pictures(path: Path) -> Path:
+    return path.with_suffix(".pictures.arrow")
+
+
+def _open(path: Path) -> RowFile | None:
+    try:
+        return RowFile(path, _pictures(path))
+    except FileNotFoundError:
+        return None
+    except (ArrowInvalid, OSError):
+        # A damaged file (disk full, copied in part) is as good as none: it is written anew.
+        return None
+
+
+def _writable(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return folder
+    except OSError:
+        pass
+    return _temporary()
+
+
+def _temporary() -> Path:
+    import atexit
+
+    folder = Path(tempfile.mkdtemp(prefix="babelens-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder

@@ -1,0 +1,219 @@
+"""A corpus: rows in memory-mapped Arrow files, chosen and joined by index, and the pictures that belong to them."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import blake2b
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from babelens.data.images import ImageStore, Picture, Status
+from babelens.data.problems import Problem
+from babelens.data.rows import Row, RowFile
+from babelens.schema import Entity, Example
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+NO_TYPE = "O"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file of a corpus: its rows, and what the reader was told about them.
+
+    `language` and `source` stand in where a row names none. `types` renames entity types; a type renamed to "O" is left
+    out. `name` begins the ids of rows that have none.
+    """
+
+    rows: RowFile
+    digest: str
+    path: Path
+    images: ImageStore
+    name: str
+    language: str | None = None
+    source: str | None = None
+    types: Mapping[str, str] = field(default_factory=dict)
+
+    def example(self, row: Row, number: int) -> Example:
+        """A row as the rest of the package sees it."""
+        entities = row.entities
+        if self.types:
+            renamed = (
+                Entity(entity.start, entity.end, self.types.get(entity.type, entity.type)) for entity in entities
+            )
+            entities = [entity for entity in renamed if entity.type != NO_TYPE]
+        return Example(
+            id=row.id if row.id is not None else f"{self.name}:{number + 1}",
+            words=tuple(row.words),
+            entities=tuple(entities),
+            images=tuple(row.images),
+            text=row.text,
+            offsets=None if row.offsets is None else tuple(row.offsets),
+            language=row.language or self.language,
+            source=row.source or self.source,
+            group=row.group,
+        )
+
+
+class Corpus:
+    """Rows of one or more files, in order. Memory holds sixteen bytes a row; the rest stays on disk until it is read.
+
+    A corpus can be pickled (as a path and an index) and be read by many processes and threads.
+    """
+
+    def __init__(self, parts: Sequence[Part], index: np.ndarray | None = None) -> None:
+        self.parts = tuple(parts)
+        if index is None:
+            sizes = [len(part.rows) for part in self.parts]
+            index = np.empty((sum(sizes), 2), np.int64)
+            index[:, 0] = np.repeat(np.arange(len(sizes)), sizes)
+            index[:, 1] = np.concatenate([np.arange(size) for size in sizes]) if sizes else 0
+        self._index = index
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def __getitem__(self, i: int) -> Example:
+        part, row = self._locate(i)
+        return part.example(part.rows[row], row)
+
+    def __iter__(self) -> Iterator[Example]:
+        for part, row, number in self._rows():
+            yield part.example(row, number)
+
+    def _locate(self, i: int) -> tuple[Part, int]:
+        part, row = self._index[i]
+        return self.parts[part], int(row)
+
+    def _rows(self) -> Iterator[tuple[Part, Row, int]]:
+        """All rows with their part and number; runs of neighbouring rows are read together."""
+        part_of, row_of = self._index[:, 0], self._index[:, 1]
+        breaks = np.flatnonzero((np.diff(part_of) != 0) | (np.diff(row_of) != 1)) + 1
+        edges = [0, *breaks.tolist(), len(self)] if len(self) else []
+        for start, stop in pairwise(edges):
+            part, first = self.parts[part_of[start]], int(row_of[start])
+            for number, row in enumerate(part.rows.read(first, first + stop - start), first):
+                yield part, row, number
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """Words per row, as 32-bit integers (rows)."""
+        return self._counts("words")
+
+    def _counts(self, column: str) -> np.ndarray:
+        counts = np.zeros(len(self), np.int32)
+        for number, part in enumerate(self.parts):
+            mine = self._index[:, 0] == number
+            if mine.any():
+                counts[mine] = part.rows.counts(column)[self._index[mine, 1]]
+        return counts
+
+    @cached_property
+    def types(self) -> tuple[str, ...]:
+        """The entity types that occur, sorted."""
+        found: set[str] = set()
+        for number, part in enumerate(self.parts):
+            rows = self._index[self._index[:, 0] == number, 1]
+            for raw in _distinct(part.rows.column("types"), rows, len(part.rows)):
+                found.add(part.types.get(raw, raw))
+        return tuple(sorted(found - {NO_TYPE}))
+
+    @cached_property
+    def digest(self) -> str:
+        """A digest of the content: of the files, of how they were read, and of the rows chosen."""
+        digest = blake2b(digest_size=16)
+        for part in self.parts:
+            told = (part.digest, part.name, part.language, part.source, sorted(part.types.items()))
+            digest.update(repr(told).encode())
+        digest.update(np.ascontiguousarray(self._index).tobytes())
+        return digest.hexdigest()
+
+    def select(self, indices: Iterable[int] | np.ndarray) -> "Corpus":
+        """The rows of these indices, in their order; an index may occur more than once.
+
+        Raises:
+            IndexError: an index outside the corpus.
+        """
+        chosen = np.asarray(indices if isinstance(indices, np.ndarray) else list(indices), np.int64)
+        return Corpus(self.parts, self._index[chosen])
+
+    @staticmethod
+    def concatenate(corpora: Sequence["Corpus"]) -> "Corpus":
+        """The rows of several corpora, one after the other."""
+        parts: list[Part] = []
+        indices: list[np.ndarray] = []
+        for corpus in corpora:
+            indices.append(corpus._index + np.array([len(parts), 0]))
+            parts.extend(corpus.parts)
+        return Corpus(parts, np.concatenate(indices) if indices else None)
+
+    @property
+    def violations(self) -> int:
+        """How many tags break their scheme (an I- that continues nothing, in IOB2)."""
+        return int(self._counts("violations").sum())
+
+    def violation_places(self) -> Iterator[Problem]:
+        """Where tags break their scheme, as file and line."""
+        for part, row, _ in self.select(np.flatnonzero(self._counts("violations")))._rows():
+            for word in row.violations:
+                yield Problem(part.path, row.line + word, "a tag that its scheme allows here", f"{row.words[word]!r}")
+
+    def line(self, i: int) -> tuple[Path, int]:
+        """The file of a row and the line of its first word (CoNLL), of the row (JSONL), or its number (tables)."""
+        part, row = self._locate(i)
+        return part.path, part.rows[row].line
+
+    def picture_keys(self, i: int) -> tuple[str, ...]:
+        """One key for each picture of a row; equal keys are the same picture. Opens no picture."""
+        part, row = self._locate(i)
+        images, embedded = part.rows.images(row)
+        if embedded:
+            return tuple(part.images.key(image, digest) for image, digest in zip(images, embedded, strict=True))
+        return tuple(part.images.key(image) for image in images)
+
+    def picture(self, key: str) -> Picture:
+        """Open a picture by its key, and count it by status.
+
+        Raises:
+            ImageError: the picture is missing or unreadable, and the corpus was read with strict pictures.
+        """
+        stores = self._stores
+        owner = next((store for store in stores if store.holds(key)), stores[0] if stores else ImageStore())
+        return owner.open(key)
+
+    @cached_property
+    def _stores(self) -> list[ImageStore]:
+        return list({id(part.images): part.images for part in self.parts}.values())
+
+    @property
+    def picture_counts(self) -> dict[Status, int]:
+        """How many pictures were opened in this process, by status."""
+        total: Counter[Status] = Counter()
+        for store in self._stores:
+            total.update(store.counts)
+        return dict(total)
+
+    def to_dataset(self) -> "Dataset":
+        """The rows as a memory-mapped Hugging Face data set: tokens, ner_tags (IOB2) and images, not decoded."""
+        from babelens.data.tables import to_dataset
+
+        return to_dataset(self)
+
+
+def _distinct(column: pa.ChunkedArray, rows: np.ndarray, total: int) -> list[str]:
+    """The distinct strings in a column of lists; of all rows without copying, of some by their numbers."""
+    if len(rows) < total:
+        column = pa.chunked_array([_taken(column, rows)], column.type)
+    return pc.unique(pc.list_flatten(column)).to_pylist()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _taken(column: pa.ChunkedArray, rows: np.ndarray) -> pa.Array:
+    taken = column.take(pa.array(rows))
+    return pa.concat_arrays(taken.chunks) if taken.num_chunks else pa.array([], column.type)

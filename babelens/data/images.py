@@ -1,0 +1,212 @@
+"""Pictures of a corpus: found by id in folders, opened late, and never a reason to stop unless that is asked for."""
+
+import io
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from threading import Lock
+from typing import TYPE_CHECKING, Literal
+
+from babelens.data.problems import ImageError, Problem
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Status = Literal["used", "missing", "unreadable"]
+ENDINGS = ("", ".jpg", ".jpeg", ".png", ".webp", ".gif")
+MAX_PIXELS = 25_000_000
+_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+_FILE = "file:"
+_BYTES = "sha256:"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as it was found. `image` is RGB, upright and without alpha; None unless `status` is "used".
+
+    `reason` says why a picture is missing or unreadable.
+    """
+
+    key: str
+    image: "Image | None"
+    status: Status
+    reason: str = ""
+
+
+class UnreadableError(ValueError):
+    """Bytes that are no picture we can show."""
+
+
+def decode(source: Path | bytes) -> "Image":
+    """Open a picture as upright RGB: first frame, alpha on white, EXIF rotation applied, 16 bits cut to 8.
+
+    The format is told by the content, not by the name. The size is read from the header before anything is decoded.
+
+    Raises:
+        UnreadableError: the picture is empty, truncated, of an unknown format, or larger than 25 megapixels.
+        FileNotFoundError: there is no such file.
+    """
+    from PIL import Image
+
+    if (len(source) if isinstance(source, bytes) else source.stat().st_size) == 0:
+        raise UnreadableError("an empty file")
+    # Broken files make Pillow raise nearly every kind of error there is, and any of them means the same to us.
+    try:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_FORMATS) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise UnreadableError(f"{width} x {height} pixels, more than {MAX_PIXELS // 1_000_000} megapixels")
+            return upright_rgb(image)
+    except UnreadableError:
+        raise
+    except Image.UnidentifiedImageError:
+        raise UnreadableError("not a picture of a known format") from None
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise UnreadableError(str(error) or type(error).__name__) from error
+
+
+def upright_rgb(image: "Image") -> "Image":
+    """An open picture as upright RGB: EXIF rotation applied, alpha on white, 16 bits cut to 8.
+
+    Raises:
+        OSError: the picture is truncated.
+        ValueError: it was closed.
+    """
+    from PIL import ImageOps
+
+    image.load()
+    return _rgb(_upright(image, ImageOps.exif_transpose))
+
+
+def _upright(image: "Image", transpose: Callable[..., "Image | None"]) -> "Image":
+    # A picture with broken EXIF data is still a picture: it is then shown as it lies.
+    try:
+        return transpose(image) or image
+    except Exception:
+        return image
+
+
+def _rgb(image: "Image") -> "Image":
+    from PIL import Image
+
+    if image.mode.startswith(("I", "F")):
+        image = _eight_bits(image)
+    if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
+        layer = image if image.mode == "RGBA" else image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def _eight_bits(image: "Image") -> "Image":
+    """Grey pictures of 16 or 32 bits: integers above 255 are read as 16 bits, floats between their extremes."""
+    import numpy as np
+    from PIL import Image
+
+    values = np.asarray(image).astype(np.float64)
+    if image.mode == "F":
+        low, high = np.nanmin(values), np.nanmax(values)
+        values = np.nan_to_num((values - low) / max(high - low, 1e-12) * 255)
+    elif image.mode.startswith("I;16") or values.max() > 255:
+        values = values / 257
+    return Image.fromarray(np.clip(values.round(), 0, 255).astype(np.uint8))
+
+
+class ImageStore:
+    """Finds and opens the pictures of a corpus in folders, or by their bytes, and counts what it found by status.
+
+    The picture of an id is the file `<id>`, `<id>.jpg`, `.jpeg`, `.png`, `.webp` or `.gif` in the first folder that
+    has one. An id never leads out of its folder. With `strict` a missing or unreadable picture is an error. Counting is
+    safe among threads; a copy in another process counts for itself.
+    """
+
+    def __init__(
+        self,
+        folders: Sequence[Path] = (),
+        *,
+        strict: bool = False,
+        content: Callable[[str], bytes | None] | None = None,
+    ) -> None:
+        self.folders = tuple(Path(os.path.realpath(folder)) for folder in folders)
+        self.strict = strict
+        self._content = content
+        self._counts: Counter[Status] = Counter()
+        self._lock = Lock()
+
+    def __getstate__(self) -> dict[str, object]:
+        return {key: value for key, value in self.__dict__.items() if key != "_lock"}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        self._lock = Lock()
+
+    @property
+    def counts(self) -> dict[Status, int]:
+        """How many pictures were opened, by status."""
+        with self._lock:
+            return dict(self._counts)
+
+    def key(self, image: str, digest: str | None = None) -> str:
+        """The key of a picture: equal keys are the same picture. `digest` is that of its bytes, where known."""
+        if digest is not None:
+            return _BYTES + digest
+        found = self.find(image)
+        if found is not None:
+            return f"{_FILE}{found}"
+        folder = self.folders[0] if self.folders else Path()
+        return f"{_FILE}{folder}/{image}"
+
+    def find(self, image: str) -> Path | None:
+        """The file of a picture id, or None."""
+        relative = os.path.normpath(image) if image else ".."
+        parts = PurePosixPath(relative).parts
+        if not image or "\0" in image or os.path.isabs(relative) or parts[0] == ".." or relative == ".":
+            return None
+        for folder in self.folders:
+            for ending in ENDINGS:
+                path = f"{folder}/{relative}{ending}"
+                if os.path.isfile(path):
+                    return Path(path)
+        return None
+
+    def open(self, key: str) -> Picture:
+        """Open a picture by its key.
+
+        Raises:
+            ImageError: the picture is missing or unreadable, and the store is strict.
+        """
+        picture = self._read(key)
+        with self._lock:
+            self._counts[picture.status] += 1
+        if self.strict and picture.status != "used":
+            path = Path(key.removeprefix(_FILE))
+            found = picture.reason if picture.status == "unreadable" else "no such picture"
+            raise ImageError([Problem(path, None, "a readable picture", found)])
+        return picture
+
+    def _read(self, key: str) -> Picture:
+        try:
+            if key.startswith(_BYTES):
+                content = self._content(key.removeprefix(_BYTES)) if self._content is not None else None
+                if content is None:
+                    return Picture(key, None, "missing", "no such picture")
+                return Picture(key, decode(content), "used")
+            path = Path(key.removeprefix(_FILE))
+            if not self.holds(key):
+                return Picture(key, None, "missing", "no such picture")
+            return Picture(key, decode(path), "used")
+        except FileNotFoundError:
+            return Picture(key, None, "missing", "no such picture")
+        except (UnreadableError, OSError) as error:
+            return Picture(key, None, "unreadable", str(error))
+
+    def holds(self, key: str) -> bool:
+        """Whether a key is of a place that this store may look at: inside its folders, or among its own bytes."""
+        if key.startswith(_BYTES):
+            return self._content is not None and self._content(key.removeprefix(_BYTES)) is not None
+        path = Path(key.removeprefix(_FILE))
+        return ".." not in path.parts and any(path.is_relative_to(folder) for folder in self.folders)

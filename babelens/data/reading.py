@@ -1,0 +1,211 @@
+"""Reads files and folders into corpora: which file is which part, which language, and where the pictures are."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from babelens.data.cache import cached, digest_file
+from babelens.data.conll import read_conll
+from babelens.data.corpus import Corpus, Part
+from babelens.data.images import ImageStore
+from babelens.data.languages import is_language
+from babelens.data.problems import Problems, fault, listing, quote
+from babelens.data.rows import Row, write_rows
+from babelens.schema import Scheme
+
+SPLITS: dict[str, tuple[str, ...]] = {
+    "train": ("train",),
+    "valid": ("valid", "dev", "validation"),
+    "test": ("test",),
+}
+CONLL = (".txt", ".conll", ".tsv", ".iob", ".iob2", ".bio")
+JSONL = (".jsonl", ".ndjson", ".json")
+PARQUET = (".parquet",)
+ENDINGS = (*CONLL, *JSONL, *PARQUET)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How files are read.
+
+    `types` renames entity types ("O" leaves a type out). `images` are folders of pictures; without them it is `images`
+    beside the file. `scheme` is the tag scheme of CoNLL files and of tag columns; without it, it is found out.
+    """
+
+    language: str | None = None
+    source: str | None = None
+    types: Mapping[str, str] = field(default_factory=dict)
+    images: Sequence[Path] = ()
+    strict_images: bool = False
+    scheme: Scheme | None = None
+
+
+def read_corpus(
+    path: str | Path,
+    *,
+    language: str | None = None,
+    source: str | None = None,
+    types: Mapping[str, str] | None = None,
+    images: str | Path | Sequence[str | Path] | None = None,
+    strict_images: bool = False,
+    scheme: Scheme | None = None,
+) -> Corpus:
+    """Read a file, or all files of a folder, as one corpus.
+
+    A folder is read in the order train, valid, test where it has such files (itself or in folders per language), else
+    all of its .txt, .jsonl and .parquet files by name. `hub:NAME` reads a Hugging Face data set.
+
+    Raises:
+        DataError: there is nothing to read, or what is there cannot be read; all faults of a file in one go.
+    """
+    how = _reading(language, source, types, images, strict_images, scheme)
+    folder = Path(path)
+    if not folder.is_dir():
+        return _read_file(folder, how)
+    found = [part for split in SPLITS for part in _find(folder, split, how)]
+    if not found:
+        found = [(file, how, _language(file, how)) for file in sorted(folder.iterdir()) if file.suffix in ENDINGS]
+    if not found:
+        expected = f"train, valid or test ({', '.join(ENDINGS[:1] + JSONL[:1] + PARQUET)}), or folders per language"
+        raise fault(folder, expected, listing(sorted(entry.name for entry in folder.iterdir())[:10]))
+    return Corpus.concatenate([_read_file(file, how, told) for file, how, told in found])
+
+
+def read_split(
+    data: str | Path | Sequence[str | Path],
+    split: str,
+    *,
+    types: Mapping[str, str] | None = None,
+    images: str | Path | Sequence[str | Path] | None = None,
+    strict_images: bool = False,
+    scheme: Scheme | None = None,
+) -> Corpus:
+    """Read one part ("train", "valid" or "test"; "dev" is "valid") of one or more data directories, joined.
+
+    A directory holds `train.txt` and so on (or .jsonl, .parquet), or one such directory per language, named by its ISO
+    code. `en=DIR` names the language of a directory.
+
+    Raises:
+        DataError: a directory without that part, or files that cannot be read.
+    """
+    name = next((name for name, names in SPLITS.items() if split in names), None)
+    if name is None:
+        raise ValueError(f"expected one of {', '.join(SPLITS)}, found {split!r}")
+    corpora: list[Corpus] = []
+    for spec in [data] if isinstance(data, str | Path) else data:
+        language, folder = parse_spec(spec)
+        how = _reading(language, None, types, images, strict_images, scheme)
+        if not folder.is_dir():
+            raise fault(folder, "a data directory", "a file" if folder.exists() else "no such directory")
+        found = _find(folder, name, how)
+        if not found:
+            expected = f"{name}.txt (or .jsonl, .parquet), or folders per language with one"
+            raise fault(folder, expected, listing(sorted(entry.name for entry in folder.iterdir())[:10]))
+        corpora.extend(_read_file(file, how, told) for file, how, told in found)
+    return Corpus.concatenate(corpora)
+
+
+def parse_spec(spec: str | Path) -> tuple[str | None, Path]:
+    """Take `en=DIR` apart into its language and its path; a plain path has no language."""
+    language, equals, rest = str(spec).partition("=")
+    if equals and is_language(language) and not Path(spec).exists():
+        return language, Path(rest)
+    return None, Path(spec)
+
+
+def _reading(
+    language: str | None,
+    source: str | None,
+    types: Mapping[str, str] | None,
+    images: str | Path | Sequence[str | Path] | None,
+    strict_images: bool,
+    scheme: Scheme | None,
+) -> Reading:
+    folders = [images] if isinstance(images, str | Path) else images or []
+    for folder in folders:
+        if not Path(folder).is_dir():
+            raise fault(folder, "a folder of pictures", "a file" if Path(folder).exists() else "no such folder")
+    return Reading(language, source, dict(types or {}), [Path(folder) for folder in folders], strict_images, scheme)
+
+
+_Found = tuple[Path, Reading, str | None]
+
+
+def _find(folder: Path, split: str, how: Reading) -> list[_Found]:
+    """The files of a part in a folder, or in its folders per language, each with its language."""
+    files = _files(folder, split)
+    if files:
+        return [(file, how, _language(folder, how)) for file in files]
+    languages = sorted(entry for entry in folder.iterdir() if entry.is_dir() and is_language(entry.name))
+    return [(file, how, how.language or entry.name) for entry in languages for file in _files(entry, split)]
+
+
+def _language(place: Path, how: Reading) -> str | None:
+    name = place.stem if place.is_file() else place.resolve().name
+    return how.language or (name if is_language(name) else None)
+
+
+def _files(folder: Path, split: str) -> list[Path]:
+    names = SPLITS[split]
+    whole = [folder / f"{name}{ending}" for name in names for ending in ENDINGS]
+    files = [path for path in whole if path.is_file()]
+    if len(files) > 1:
+        raise fault(folder, f"one file for {split}", listing(path.name for path in files))
+    return files or sorted(path for name in names for path in folder.glob(f"{name}-*-of-*.parquet"))
+
+
+def _read_file(path: Path, how: Reading, language: str | None = None) -> Corpus:
+    """Read a file through the cache."""
+    if not path.is_file():
+        raise fault(path, "a file or a data directory", "no such file or directory")
+    language = language or _language(path, how)
+    kind = _kind(path)
+    digest = digest_file(path, kind, how.scheme)
+    rows = cached(digest, partial(_parse, path, kind, how.scheme))
+    place = path.resolve().parent
+    outer = place.parent if is_language(place.name) else place
+    folders = list(how.images) or [place / "images", *([outer / "images"] if outer != place else [])]
+    part = Part(
+        rows=rows,
+        digest=digest,
+        path=path,
+        images=ImageStore(folders, strict=how.strict_images, content=rows.picture),
+        name=f"{language}/{path.stem}" if language else path.stem,
+        language=language,
+        source=how.source or outer.name,
+        types=how.types,
+    )
+    return Corpus([part])
+
+
+def _kind(path: Path) -> str:
+    """What a file is, by its ending; by its first bytes where the ending says nothing."""
+    for kind, endings in (("conll", CONLL), ("jsonl", JSONL), ("parquet", PARQUET)):
+        if path.suffix in endings:
+            return kind
+    with open(path, "rb") as file:
+        start = file.read(64).lstrip()
+    if start.startswith(b"PAR1"):
+        return "parquet"
+    return "jsonl" if start.startswith(b"{") else "conll"
+
+
+def _parse(path: Path, kind: str, scheme: Scheme | None, rows: Path, pictures: Path) -> None:
+    problems = Problems(path)
+    read: Iterator[Row]
+    if kind == "conll":
+        read = read_conll(path, problems, scheme)
+    elif kind == "jsonl":
+        from babelens.data.jsonl import read_jsonl
+
+        read = read_jsonl(path, problems, scheme)
+    else:
+        from babelens.data.tables import read_parquet
+
+        read = read_parquet(path, problems, scheme)
+    total = write_rows(read, rows, pictures)
+    if not total and not problems.total:
+        found = "an empty file" if path.stat().st_size == 0 else f"none in {quote(path.name)}"
+        problems.add(1, "at least one sentence", found)
+    problems.raise_if_any()
