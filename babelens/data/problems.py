@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from babelens.schema import InputError
+
 _KEPT = 1000
 _SHOWN = 50
 _LONGEST = 100
@@ -23,7 +25,7 @@ class Problem:
         return f"{place}: expected {self.expected}, found {self.found}"
 
 
-class DataError(ValueError):
+class DataError(InputError):
     """A corpus that cannot be used. `problems` holds the faults of a file in one go, `total` counts them all."""
 
     def __init__(self, problems: Sequence[Problem], total: int | None = None) -> None:
