@@ -1,0 +1,97 @@
+"""babelens evaluate: the scores of a model on labelled data."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from babelens.evaluation.evaluate import Evaluation
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(metavar="MODEL_DIR", help="A model folder, or the id of one on the hub.")],
+    data: Annotated[
+        list[str], typer.Option(help="A data directory; LANGUAGE=DIR names its language. Can be given several times.")
+    ],
+    split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
+    images: Annotated[Path | None, typer.Option(help="The folder of pictures, where it is not DIR/images.")] = None,
+    types: Annotated[
+        list[str] | None, typer.Option(help="Rename an entity type of the data: OTHER=MISC; OTHER=O leaves it out.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    batch: Annotated[int, typer.Option(min=1, help="Rows that the model reads at once.")] = 64,
+    limit: Annotated[int | None, typer.Option(min=1, help="Take only the first N rows.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 [default: the best there is].")] = None,
+    strict_images: Annotated[bool, typer.Option(help="A missing or unreadable picture is an error.")] = False,
+) -> None:
+    """Score a model: exact-match precision, recall and F1 in per cent, over all and by type, language and picture."""
+    from json import dumps
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from babelens.cli.corpora import type_map
+    from babelens.data import read_split
+    from babelens.data.reading import SPLITS
+    from babelens.evaluation.evaluate import evaluate as run
+    from babelens.models.checkpoint import load_tagger
+    from babelens.prediction.predictor import choose_device
+
+    if not any(split in names for names in SPLITS.values()):
+        raise typer.BadParameter(f"expected {', '.join(SPLITS)}, found {split!r}", param_hint="--split")
+    place = choose_device(device)
+    corpus = read_split(data, split, types=type_map(types or []), images=images, strict_images=strict_images)
+    if limit is not None:
+        corpus = corpus.select(range(min(limit, len(corpus))))
+    tagger = load_tagger(model).to(place)
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn("evaluating"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task("", total=len(corpus))
+        found = run(tagger, corpus, batch=batch, step=lambda rows: bar.advance(task, rows))
+    if json:
+        print(dumps(found.to_dict(), indent=2, ensure_ascii=False))
+        return
+    out = Console()
+    for table in tables(found, f"{model} on {split}: {len(corpus):,} rows"):
+        out.print(table)
+    pictures = ", ".join(f"{count:,} {status}" for status, count in found.pictures.items())
+    out.print(f"rows by picture: {pictures}", highlight=False)
+
+
+def tables(found: "Evaluation", title: str) -> "list[Table]":
+    """The scores by type and over all, and by language, source and picture where there is more than one."""
+    from rich.table import Table
+
+    from babelens.scoring.scores import Average, Counts
+
+    made: list[Table] = []
+
+    def table(title: str, rows: dict[str, "Counts | Average"], parted: int) -> None:
+        new = Table("", title=title, title_justify="left")
+        for name in ("precision", "recall", "F1", "support"):
+            new.add_column(name, justify="right")
+        for number, (name, part) in enumerate(rows.items()):
+            figures = (f"{value:.2f}" for value in (part.precision, part.recall, part.f1))
+            new.add_row(name, *figures, f"{part.support:,}", end_section=number + 1 == parted)
+        made.append(new)
+
+    scores = found.scores
+    whole = {"micro": scores.micro, "macro": scores.macro, "boundaries alone": scores.boundaries}
+    table(title, {**scores.types, **whole}, len(scores.types))
+    groups = {"language": found.languages, "source": found.sources, "picture": found.images}
+    for name, parts in groups.items():
+        if len(parts) > 1:
+            table(f"by {name}", {label: part.micro for label, part in parts.items()}, 0)
+    return made

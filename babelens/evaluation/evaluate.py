@@ -1,0 +1,86 @@
+"""A model over a labelled corpus: exact-match scores over all, by type, language, source and picture (Eqs. 19-21)."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from babelens.data import Corpus
+from babelens.models.batch import ImageStatus
+from babelens.models.decode import decode_corpus
+from babelens.models.tagger import Tagger
+from babelens.schema import Entity, InputError
+from babelens.scoring.scores import Scores, score, score_groups
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of a model on a corpus, in per cent.
+
+    `languages`, `sources` and `images` (what became of the rows' pictures) are the scores of the rows of each.
+    `pictures` counts the rows by what became of their pictures. `predicted` are the entities that the model found, row
+    by row in the order of the corpus.
+    """
+
+    scores: Scores
+    languages: Mapping[str, Scores]
+    sources: Mapping[str, Scores]
+    images: Mapping[str, Scores]
+    pictures: Mapping[str, int]
+    predicted: list[tuple[Entity, ...]]
+    status: list[ImageStatus]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `babelens evaluate --json` prints."""
+        groups = self.scores.to_dict(languages=self.languages, sources=self.sources, images=self.images)
+        return {**groups, "pictures": dict(self.pictures), "rows": len(self.predicted)}
+
+
+def evaluate(
+    tagger: Tagger, corpus: Corpus, *, batch: int = BATCH, step: Callable[[int], None] | None = None
+) -> Evaluation:
+    """Tag a labelled corpus and compare with its gold entities.
+
+    `step` is called with the number of rows done after each batch.
+
+    Raises:
+        InputError: the corpus is empty, or holds entity types that the model does not know.
+        ImageError: a picture cannot be opened, and the corpus was read with strict pictures.
+    """
+    check_types(tagger, corpus)
+    predicted, status = decode_corpus(tagger, corpus, batch=batch, step=step)
+    gold: list[tuple[Entity, ...]] = []
+    languages: list[str | None] = []
+    sources: list[str | None] = []
+    for example in corpus:
+        gold.append(example.entities)
+        languages.append(example.language)
+        sources.append(example.source)
+    return Evaluation(
+        scores=score(gold, predicted),
+        languages=score_groups(gold, predicted, languages),
+        sources=score_groups(gold, predicted, sources),
+        images=score_groups(gold, predicted, status),
+        pictures=dict(sorted(Counter(status).items())),
+        predicted=predicted,
+        status=status,
+    )
+
+
+def check_types(tagger: Tagger, corpus: Corpus) -> None:
+    """See that a model can be judged by a corpus.
+
+    Raises:
+        InputError: the corpus is empty, or holds entity types that the model does not know.
+    """
+    if len(corpus) == 0:
+        raise InputError("expected at least one row to evaluate on, found none")
+    known = tagger.tags.types
+    unknown = [type_ for type_ in corpus.types if type_ not in known]
+    if unknown:
+        raise InputError(
+            f"expected the types that the model knows ({', '.join(known)}), found {', '.join(unknown)} in the data; "
+            f"--types {unknown[0]}={known[0] if known else 'O'} renames a type, --types {unknown[0]}=O leaves it out"
+        )

@@ -1,0 +1,150 @@
+"""Sentence and picture in, entities out."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+
+import torch
+
+from babelens.models.batch import Collator, ImageStatus, Row
+from babelens.models.tagger import Tagger
+from babelens.prediction.answer import Answer, answer_row
+from babelens.prediction.pictures import GivenPictures, Images
+from babelens.prediction.rows import RowError, Unread, fields_row, text_row
+from babelens.schema import Entity, InputError
+
+Question = str | Sequence[str] | Mapping | Row | Unread
+
+BATCH = 32
+_BATCHES_AHEAD = 16
+_WORDS_AT_ONCE = 16_384
+_PICTURE_BYTES = 64 << 20
+
+_Found = tuple[Sequence[tuple[Entity, float]], ImageStatus]
+
+
+class Predictor:
+    """A trained tagger, asked with texts and pictures.
+
+    An answer does not depend on the rows that are asked with it.
+    """
+
+    def __init__(self, tagger: Tagger) -> None:
+        self.tagger = tagger.eval()
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """The entity types that the model knows."""
+        return self.tagger.tags.types
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.tagger.device
+
+    def predict(self, text_or_tokens: str | Sequence[str], image: Images = None, language: str | None = None) -> Answer:
+        """Find the entities of one text, with the help of its picture or pictures.
+
+        A text is split into words; tokens are taken as they are, and the text of the answer is the tokens joined by
+        blanks. `image` is a path, the bytes of a file, a Pillow image, or a list of these. A picture that cannot be
+        opened is no error: `image_status` of the answer says so.
+
+        Raises:
+            InputError: what was given is neither a text nor a list of tokens.
+        """
+        row = text_row(text_or_tokens, image, language, "0")
+        found, status = self._tag([row], self._collator())[0]
+        return answer_row(row.example, found, status)
+
+    def predict_batch(self, rows: Iterable[Question], *, batch: int = BATCH) -> Iterator[Answer]:
+        """Answer any number of rows, in their order, `batch` at a time and with memory that does not grow.
+
+        A row is a text, a list of tokens, or a mapping with `text` or `tokens` and perhaps `id`, `image` (as in
+        `predict`) and `language`. A row that cannot be read is answered too: its `error` says why.
+
+        Raises:
+            ValueError: `batch` is less than 1.
+            ImageError: a picture cannot be opened, and the rows were read with strict pictures.
+        """
+        if batch < 1:
+            raise ValueError(f"expected a batch of at least 1 row, found {batch}")
+        # Cut pictures are kept for the neighbours that share them.
+        collator = self._collator(_PICTURE_BYTES)
+        questions = (_read(row, number) for number, row in enumerate(rows))
+        while ahead := list(islice(questions, batch * _BATCHES_AHEAD)):
+            yield from self._answer(ahead, batch, collator)
+
+    def _collator(self, memory: int = 0) -> Collator:
+        return self.tagger.collator(memory)
+
+    def _answer(self, ahead: Sequence[Row | Unread], batch: int, collator: Collator) -> list[Answer]:
+        answers: list[Answer] = [
+            Answer("", id=row.id, error=row.error) if isinstance(row, Unread) else answer_row(row.example, (), "none")
+            for row in ahead
+        ]
+        asked = {number: row for number, row in enumerate(ahead) if isinstance(row, Row)}
+        for numbers in length_groups({number: len(row.example.words) for number, row in asked.items()}, batch):
+            rows = [asked[number] for number in numbers]
+            for number, row, (found, status) in zip(numbers, rows, self._tag(rows, collator), strict=True):
+                answers[number] = answer_row(row.example, found, status)
+        return answers
+
+    def _tag(self, rows: Sequence[Row], collator: Collator) -> list[_Found]:
+        """The entities of each row with their scores, and what became of its pictures; rows without words have none."""
+        found: list[_Found] = [((), "none")] * len(rows)
+        worded = [number for number, row in enumerate(rows) if row.example.words]
+        if worded:
+            made = collator([rows[number] for number in worded], labelled=False)
+            scored = self.tagger.decode_scored(made.to(self.device))
+            for number, entities, status in zip(worded, scored, made.status, strict=True):
+                found[number] = (entities, status)
+        return found
+
+
+def length_groups(lengths: Mapping[int, int], batch: int) -> list[list[int]]:
+    """Rows (number: words) in groups of similar length, longest first, rows without words left out.
+
+    A group has at most `batch` rows, and one row only where more would be too many words with the padding.
+    """
+    groups: list[list[int]] = []
+    longest = 0
+    for number in sorted((number for number in lengths if lengths[number]), key=lambda number: -lengths[number]):
+        full = not groups or len(groups[-1]) == batch or (len(groups[-1]) + 1) * longest > _WORDS_AT_ONCE
+        if full:
+            groups.append([])
+            longest = lengths[number]
+        groups[-1].append(number)
+    return groups
+
+
+def choose_device(name: str | None = None) -> torch.device:
+    """The device of that name ("cpu", "cuda", "cuda:1", "mps"); without a name the best that there is.
+
+    Raises:
+        InputError: there is no such device.
+    """
+    if name is None:
+        found = torch.accelerator.current_accelerator(check_available=True)
+        return found or torch.device("cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"expected a device of this machine (cpu, cuda, cuda:1), found {name!r}: {reason}") from error
+    return device
+
+
+def _read(row: Question, number: int) -> Row | Unread:
+    """What a row of any kind says."""
+    if isinstance(row, Row | Unread):
+        return row
+    name = str(number)
+    try:
+        return fields_row(row, name, _attach) if isinstance(row, Mapping) else text_row(row, id=name)
+    except RowError as error:
+        return Unread(name, f"row {number}: {error}")
+
+
+def _attach(image: Images) -> tuple:
+    pictures = GivenPictures(image)
+    return (), pictures.keys, pictures.open
