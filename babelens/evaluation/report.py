@@ -1,0 +1,150 @@
+"""A report as one HTML page that needs nothing else: tables, curves, and examples with what the model looked at."""
+
+import base64
+import hashlib
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from babelens.evaluation.cards import Card, draw_card, entities_of
+from babelens.evaluation.charts import Chart, draw_chart
+from babelens.evaluation.markup import markup
+from babelens.evaluation.page_style import SCRIPT, STYLE, TYPE_COLOURS
+
+Cell = float | int | str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One headline figure, ready to print, with what it is and what to compare it with."""
+
+    name: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """A row of a table; fractional numbers are shown with one decimal, None as a dash. `ours` is bold."""
+
+    name: str
+    cells: tuple[Cell, ...]
+    kind: Literal["plain", "ours", "reference"] = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class ReportTable:
+    """A table; `columns` are the heads of the cells, `corner` that of the names of the rows."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[TableRow, ...]
+    corner: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Report:
+    """All that a report page shows, from top to bottom."""
+
+    title: str
+    summary: str = ""
+    facts: tuple[Fact, ...] = ()
+    tables: tuple[ReportTable, ...] = ()
+    charts: tuple[Chart, ...] = ()
+    cards: tuple[Card, ...] = ()
+    footer: str = ""
+
+
+def write_report(path: Path, report: Report) -> None:
+    """Write the report as one self-contained HTML file; the folder is made, and a file that stands there replaced.
+
+    The page asks the network for nothing: pictures are embedded, and its content security policy allows only its own
+    style and script. It works without the script.
+
+    Raises:
+        OSError: the file cannot be written.
+        ValueError: entities of one card overlap or lie outside its words, or a row does not fit its table.
+    """
+    page = render_report(report)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_text(page, encoding="utf-8", newline="\n")
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def render_report(report: Report) -> str:
+    """The report as an HTML page; see `write_report`."""
+    types = sorted({entity.type for card in report.cards for entity in entities_of(card)}, key=_type_order)
+    colours = {type_: f"t{number % TYPE_COLOURS}" for number, type_ in enumerate(types)}
+    parts = [f"<h1>{markup(report.title)}</h1>", f"<p>{markup(report.summary)}</p>" if report.summary else ""]
+    if report.facts:
+        parts.append(f'<dl class="facts">{"".join(map(_fact, report.facts))}</dl>')
+    if report.tables:
+        parts += ["<h2>Scores</h2>", *map(_table, report.tables)]
+    if report.charts:
+        parts.append(f'<h2>Training</h2><div class="charts">{"".join(map(draw_chart, report.charts))}</div>')
+    if report.cards:
+        parts.append(
+            "<h2>Examples</h2><p>Choose a found entity to see where the model looked for it: bright is much attention, "
+            "dark is little, black was cut off before the model saw the picture. ✓ is right, ✗ is wrong.</p>"
+        )
+        parts += [draw_card(number, card, colours) for number, card in enumerate(report.cards)]
+    if report.footer:
+        parts.append(f"<footer>{markup(report.footer)}</footer>")
+    policy = (
+        f"default-src 'none'; img-src data:; style-src '{_hash(STYLE)}'; script-src '{_hash(SCRIPT)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return (
+        '<!DOCTYPE html>\n<html lang="en" dir="ltr"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="referrer" content="no-referrer"><link rel="icon" href="data:,">'
+        f"<title>{markup(report.title)}</title><style>{STYLE}</style></head>\n"
+        f"<body><main>{chr(10).join(part for part in parts if part)}</main>\n<script>{SCRIPT}</script></body></html>\n"
+    )
+
+
+def _hash(content: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+
+
+def _type_order(type_: str) -> tuple[int, str]:
+    usual = ("PER", "LOC", "ORG", "MISC")
+    return (usual.index(type_) if type_ in usual else len(usual), type_)
+
+
+def _fact(fact: Fact) -> str:
+    note = f'<dd class="note">{markup(fact.note)}</dd>' if fact.note else ""
+    return f'<div><dt>{markup(fact.name)}</dt><dd class="value">{markup(fact.value)}</dd>{note}</div>'
+
+
+def _table(table: ReportTable) -> str:
+    for row in table.rows:
+        if len(row.cells) != len(table.columns):
+            raise ValueError(
+                f"expected {len(table.columns)} cells in row {row.name!r} of {table.title!r}, found {len(row.cells)}"
+            )
+    head = "".join(f'<th scope="col">{markup(name)}</th>' for name in (table.corner, *table.columns))
+    rows = "".join(
+        f'<tr class="{row.kind}"><th scope="row">{markup(row.name)}</th>'
+        f"{''.join(f'<td>{markup(_cell(cell))}</td>' for cell in row.cells)}</tr>"
+        for row in table.rows
+    )
+    note = f'<p class="soft">{markup(table.note)}</p>' if table.note else ""
+    return (
+        f'<div class="wide" tabindex="0" role="region" aria-label="{markup(table.title)}"><table>'
+        f"<caption>{markup(table.title)}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>{note}"
+    )
+
+
+def _cell(cell: Cell) -> str:
+    if cell is None or (isinstance(cell, float) and not math.isfinite(cell)):
+        return "–"
+    return f"{cell:.1f}" if isinstance(cell, float) else f"{cell:,}" if isinstance(cell, int) else cell
