@@ -7,14 +7,32 @@ import typer
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(metavar="MODEL_OR_RECIPE", help="A model (2m-ner, bert-crf, ...; -text added: without pictures) or a recipe file.")],
-    data: Annotated[list[str] | None, typer.Option(help="A data directory (train, valid, test and images); LANGUAGE=DIR names its language. Can be given several times.")] = None,
-    train_file: Annotated[list[str] | None, typer.Option("--train", help="A training file, or a share of one: FILE:0.9.")] = None,
-    valid_file: Annotated[list[str] | None, typer.Option("--valid", help="A validation file, or a share of one: FILE:0.1.")] = None,
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL_OR_RECIPE",
+            help="A model (2m-ner, bert-crf, ...; -text added: without pictures) or a recipe file.",
+        ),
+    ],
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A data directory (train, valid, test, images), or LANGUAGE=DIR; can be given several times."
+        ),
+    ] = None,
+    train_file: Annotated[
+        list[str] | None, typer.Option("--train", help="A training file, or a share of one: FILE:0.9.")
+    ] = None,
+    valid_file: Annotated[
+        list[str] | None, typer.Option("--valid", help="A validation file, or a share of one: FILE:0.1.")
+    ] = None,
     images: Annotated[Path | None, typer.Option(help="The folder of pictures, where it is not DIR/images.")] = None,
     types: Annotated[list[str] | None, typer.Option(help="Rename an entity type: OTHER=MISC.")] = None,
     out: Annotated[Path | None, typer.Option(help="Where the run is kept [default: runs/NAME].")] = None,
-    encoders: Annotated[str | None, typer.Option(help="pretrained (default), compact (small, from scratch) or random (full size, untrained).")] = None,
+    encoders: Annotated[
+        str | None,
+        typer.Option(help="pretrained (default), compact (small, from scratch) or random (full size, untrained)."),
+    ] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="Change a field: training.rate=3e-5.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on with the run in --out.")] = False,
     seed: Annotated[int | None, typer.Option(help="Seed of everything that is drawn.")] = None,
@@ -35,8 +53,14 @@ def train(
     chosen = read_recipe(recipe, encoders=encoders, settings=settings or (), seed=seed)
     out = out or Path("runs") / Path(recipe).stem
     training, validation = parts(
-        data or [], train_file or [], valid_file or [], images=images, types=types or [], seed=chosen.training.seed,
-        limit=limit, strict_images=strict_images,
+        data or [],
+        train_file or [],
+        valid_file or [],
+        images=images,
+        types=types or [],
+        seed=chosen.training.seed,
+        limit=limit,
+        strict_images=strict_images,
     )
     console = Console(stderr=True)
     console.print(
@@ -52,7 +76,7 @@ def train(
     from babelens.training.progress import ConsoleReport
 
     done = run(chosen, training, validation, out, device=device, resume=resume, report=ConsoleReport(Path(recipe).stem))
-    counts = ", ".join(f"{count:,} {status}" for status, count in validation.picture_counts().items())
+    counts = ", ".join(f"{count:,} {status}" for status, count in validation.picture_counts.items())
     console.print(
         f"best validation F1 {done.best:.2f} in epoch {done.epoch}; model: {done.model}"
         + (f"; pictures opened for validation: {counts}" if counts else ""),

@@ -1,0 +1,1 @@
+"""Declarations, the zoo, the one model class, batches and checkpoints."""

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple, Protocol, Self
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from PIL import Image
@@ -15,12 +15,13 @@ from babelens.schema import Example, TagSet
 ImageStatus = Literal["used", "none", "missing", "unreadable"]
 
 
+@runtime_checkable
 class TextTensors(Protocol):
     """What a text encoder's tokens make of a list of sentences."""
 
     mask: Tensor
 
-    def to(self, device: torch.device) -> Self:
+    def to(self, device: torch.device) -> "TextTensors":
         """The same on another device."""
         ...
 
@@ -134,9 +135,7 @@ class Collator:
             tags[number, :length] = torch.tensor(self.tags.encode(row.example.entities, length), dtype=torch.long)
         return tags
 
-    def _pictures(
-        self, rows: Sequence[Row]
-    ) -> tuple[tuple[Tensor, ...], list[list[int]], tuple[ImageStatus, ...]]:
+    def _pictures(self, rows: Sequence[Row]) -> tuple[tuple[Tensor, ...], list[list[int]], tuple[ImageStatus, ...]]:
         """Open each distinct picture once; a bad one is left out of its row, which keeps its other pictures."""
         if not self.transforms:
             return (), [[] for _ in rows], tuple("none" for _ in rows)

@@ -122,7 +122,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     path = Path(folder) / CONFIG
     if not Path(folder).is_dir():
-        raise CheckpointError(f"{folder}: expected a model folder, found {'a file' if path.parent.exists() else 'nothing'}")
+        raise CheckpointError(
+            f"{folder}: expected a model folder, found {'a file' if path.parent.exists() else 'nothing'}"
+        )
     if not path.is_file():
         raise CheckpointError(f"{path}: expected the configuration of a babelens model, found no such file")
     try:
@@ -133,7 +135,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     if missing:
         raise CheckpointError(f"{path}: expected the fields format, model and types, found none called {missing[0]}")
     if config["format"] != FORMAT:
-        raise CheckpointError(f"{path}: expected format {FORMAT}, found {config['format']!r} (made by another version?)")
+        raise CheckpointError(
+            f"{path}: expected format {FORMAT}, found {config['format']!r} (made by another version?)"
+        )
     return config
 
 

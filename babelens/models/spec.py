@@ -34,7 +34,7 @@ class View(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return type(self.regions).__name__.lower()
 
 
-class Late(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+class Late(msgspec.Struct, frozen=True, tag="late", forbid_unknown_fields=True):
     """Text and pictures are encoded apart; words read the regions of each view; the readings are concatenated."""
 
     text: Text = Transformer()

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from babelens.models.batch import Batch, Collator
 from babelens.models.spec import Model, View
 from babelens.modules.origin import Origin
-from babelens.modules.shapes import Emissions, Pooled, RegionMask, Regions, Words, WordMask
+from babelens.modules.shapes import Emissions, Pooled, RegionMask, Regions, WordMask, Words
 from babelens.schema import Entity, TagSet
 
 

@@ -1,11 +1,9 @@
 """All models on one screen. The difference between two is the difference between two declarations."""
 
-
 from babelens.models.spec import DeclarationError, Late, Model, View
 from babelens.modules.alignment import Contrastive
 from babelens.modules.fusion.cross_attention import CrossAttention
 from babelens.modules.heads import Crf, Softmax
-from babelens.modules.text.recurrent import Recurrent
 from babelens.modules.text.transformer import Transformer
 from babelens.modules.vision.clip import Clip
 from babelens.modules.vision.resnet import Resnet

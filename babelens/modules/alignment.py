@@ -16,7 +16,7 @@ Negatives = Literal["cross", "all"]
 _NOTHING = -1e30
 
 
-class Contrastive(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+class Contrastive(msgspec.Struct, frozen=True, tag="contrastive", forbid_unknown_fields=True):
     """Alignment by NT-Xent over the texts and pictures of a batch.
 
     `temperature` is tau (the paper gives none; 0.5 is that of the published code). For `negatives` see `nt_xent`. `dim`

@@ -12,7 +12,7 @@ from babelens.modules.shapes import Emissions, PerRow, Tags, WordMask, Words
 from babelens.schema import Entity, TagSet
 
 
-class Crf(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+class Crf(msgspec.Struct, frozen=True, tag="crf", forbid_unknown_fields=True):
     """A conditional random field over the tags of a sentence (paper, equations 15 to 17).
 
     `forbid_illegal` makes an I- that does not follow B- or I- of its own type impossible, in training and in decoding.
@@ -25,7 +25,7 @@ class Crf(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
         return CrfHead(dim, tags, self.forbid_illegal)
 
 
-class Softmax(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+class Softmax(msgspec.Struct, frozen=True, tag="softmax", forbid_unknown_fields=True):
     """Each word's tag by itself."""
 
     def build(self, dim: int, tags: TagSet) -> "SoftmaxHead":

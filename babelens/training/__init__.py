@@ -1,0 +1,1 @@
+"""Recipes, the loop, its optimiser, its order of data and its state."""

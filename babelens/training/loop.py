@@ -21,7 +21,7 @@ from babelens.models.decode import batches_of, decode_corpus
 from babelens.models.spec import to_plain
 from babelens.models.tagger import Tagger
 from babelens.schema import InputError, TagSet
-from babelens.scoring import score
+from babelens.scoring.scores import score
 from babelens.training.optimizer import WeightAverage, gradients_finite, make_optimizer, rate_share
 from babelens.training.progress import Report
 from babelens.training.recipe import Recipe, Training
@@ -98,9 +98,7 @@ def train(
     with stop_signals() as stopped, report:
         while progress.epoch < settings.epochs and not _patience_over(progress, settings):
             batches = epoch_batches(training.lengths, settings.batch, seed=settings.seed, epoch=progress.epoch)
-            groups = batches_of(
-                training, collator, batches[progress.batch :], labelled=True, workers=settings.workers
-            )
+            groups = batches_of(training, collator, batches[progress.batch :], labelled=True, workers=settings.workers)
             model.train()
             for group in in_groups(groups, settings.accumulate):
                 losses = optimize(accelerator, model, optimizer, group, settings, progress.step, steps)
@@ -165,7 +163,9 @@ def optimize(
         values = torch.stack([value.detach().float() for value in named.values()]).tolist()
         if not all(math.isfinite(value) for value in values):
             found = ", ".join(f"{name} {value:g}" for name, value in zip(named, values, strict=True))
-            raise TrainingError(f"step {step + 1}: the loss is not finite ({found}) for the rows {', '.join(batch.ids)}")
+            raise TrainingError(
+                f"step {step + 1}: the loss is not finite ({found}) for the rows {', '.join(batch.ids)}"
+            )
         accelerator.backward(losses.total / len(group))
         for name, value in zip(named, values, strict=True):
             sums[name] = sums.get(name, 0.0) + value / len(group)
@@ -238,7 +238,7 @@ def averaged(tagger: Tagger, average: WeightAverage | None) -> Iterator[None]:
 
 @contextmanager
 def stop_signals() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C or termination signal into a question to be asked between steps; a second one ends at once."""
+    """Turn the first Ctrl-C or termination signal into a question asked between steps; a second one ends at once."""
     received = 0
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -275,7 +275,9 @@ def _claim(recipe: Recipe, training: Corpus, validation: Corpus, out: Path, resu
     }
     if not resume:
         if (out / "state").exists():
-            raise ResumeError(f"{out}: a run stands here already; add --resume to go on with it, or choose another --out")
+            raise ResumeError(
+                f"{out}: a run stands here already; add --resume to go on with it, or choose another --out"
+            )
         write_json(path, plain)
         return
     if not path.is_file():

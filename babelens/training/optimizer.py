@@ -25,7 +25,9 @@ def make_optimizer(model: nn.Module, training: Training) -> torch.optim.Optimize
     unused = set(training.rates) - {prefix for prefix, _ in groups}
     if unused:
         parts = sorted({name.split(".")[0] for name, _ in model.named_parameters()})
-        raise RecipeError(f"training.rates: expected prefixes of parameters ({', '.join(parts)}), found {sorted(unused)}")
+        raise RecipeError(
+            f"training.rates: expected prefixes of parameters ({', '.join(parts)}), found {sorted(unused)}"
+        )
     kind = torch.optim.Adam if training.optimizer == "adam" else torch.optim.AdamW
     return kind(
         [
@@ -72,4 +74,3 @@ class WeightAverage:
 def gradients_finite(parameters: Iterable[Tensor]) -> bool:
     """Whether no gradient holds a NaN or an infinity."""
     return all(bool(p.grad.isfinite().all()) for p in parameters if p.grad is not None)
-

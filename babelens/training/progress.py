@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -23,7 +23,7 @@ class Report:
     def epoch(self, entry: Mapping[str, Any], best_epoch: int) -> None:
         """An epoch was validated."""
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Report":
         return self
 
     def __exit__(
@@ -72,7 +72,7 @@ class ConsoleReport(Report):
             highlight=False,
         )
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Report":
         self._bar.start()
         return self
 

@@ -19,7 +19,7 @@ from babelens.training.recipe import Recipe
 
 
 def rehearse(recipe: Recipe, corpus: Corpus, console: Console, *, device: str | None = None, steps: int = 3) -> None:
-    """Build the model, print its parameters and shapes, make a few real steps on the longest rows, and say what they cost.
+    """Build the model, print its size, make a few real steps on the longest rows, and say what they cost.
 
     Nothing is saved. Memory is the peak of this process (MiB); the estimate is that of the slowest batches.
     """

@@ -48,9 +48,13 @@ def save_state(
     """
     beside = Path(tempfile.mkdtemp(prefix=f".{STATE}-", dir=out))
     try:
-        save_file({name: value.detach().cpu().contiguous() for name, value in weights.items()}, beside / "weights.safetensors")
+        save_file(
+            {name: value.detach().cpu().contiguous() for name, value in weights.items()}, beside / "weights.safetensors"
+        )
         if average is not None:
-            save_file({name: value.cpu().contiguous() for name, value in average.items()}, beside / "average.safetensors")
+            save_file(
+                {name: value.cpu().contiguous() for name, value in average.items()}, beside / "average.safetensors"
+            )
         torch.save(optimizer, beside / "optimizer.pt")
         (beside / "progress.json").write_bytes(msgspec.json.encode(progress))
         replace_folder(beside, out / STATE)

@@ -9,7 +9,7 @@ from torch.nn import functional
 from babelens.modules.shapes import RegionMask, Words
 
 
-class CrossAttention(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+class CrossAttention(msgspec.Struct, frozen=True, tag="cross-attention", forbid_unknown_fields=True):
     """The multimodal collaboration module: one cross-attention layer from words to regions.
 
     `heads` divide the width; `expansion` is the width of the inner layer over it (4, as in BERT; the paper gives no

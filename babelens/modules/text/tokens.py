@@ -105,7 +105,7 @@ class WordTokenizer:
         self._remember({word for sentence in sentences for word in sentence})
         cache = self._cache
         read = [[cache[word] for word in sentence] for sentence in sentences]
-        words = max(len(row) for row in read)
+        words = max(1, *(len(row) for row in read))
         shape = (len(read), words)
         first, last, casing = (np.zeros(shape, dtype=np.int64) for _ in range(3))
         lengths = np.fromiter(map(len, read), dtype=np.int64, count=len(read))

@@ -23,6 +23,7 @@ from babelens.modules.text.casing import Casing
 from babelens.modules.text.encoded import EncodedText
 from babelens.modules.text.tokens import TextInput, WordTokenizer
 from babelens.modules.text.wordpieces import train_wordpieces
+from babelens.schema import InputError
 
 Pieces = Literal["first", "mean", "last"]
 
@@ -66,14 +67,14 @@ class Transformer(msgspec.Struct, frozen=True, tag="transformer", forbid_unknown
         """Build the encoder: from its folder in a checkpoint, from scratch, or pretrained by name.
 
         Raises:
-            ValueError: a name or folder that holds no such encoder, or a configuration that makes none.
+            InputError: a name or folder that holds no such encoder, or a configuration that makes none.
         """
         if origin.folder is not None:
             tokenizer, config = _read(str(origin.folder), offline=True)
             model = _create(self._adapt(config))
         elif self.scratch is not None:
             if origin.words is None:
-                raise ValueError("a text encoder from scratch learns its tokenizer from training words; found none")
+                raise InputError("a text encoder from scratch learns its tokenizer from training words; found none")
             tokenizer = train_wordpieces(origin.words(), self.vocabulary)
             model = _create(self._adapt(_configure(self.scratch, tokenizer)))
         else:
@@ -85,14 +86,14 @@ class Transformer(msgspec.Struct, frozen=True, tag="transformer", forbid_unknown
         """Set the layers and dropout that are asked for."""
         if self.layers is not None:
             if not 1 <= self.layers <= config.num_hidden_layers:
-                raise ValueError(f"layers: expected 1 to {config.num_hidden_layers}, found {self.layers}")
+                raise InputError(f"layers: expected 1 to {config.num_hidden_layers}, found {self.layers}")
             config.num_hidden_layers = self.layers
             if getattr(config, "layer_types", None):
                 config.layer_types = config.layer_types[: self.layers]
         if self.dropout is not None:
             rates = [name for name in _DROPOUTS if hasattr(config, name)]
             if not rates:
-                raise ValueError(f"dropout: a {config.model_type} configuration has no such rate to set")
+                raise InputError(f"dropout: a {config.model_type} configuration has no such rate to set")
             for name in rates:
                 setattr(config, name, self.dropout)
         return config
@@ -109,10 +110,10 @@ class TransformerEncoder(nn.Module):
         super().__init__()
         embeddings = model.get_input_embeddings()
         if not isinstance(embeddings, nn.Embedding):
-            raise ValueError(f"expected an encoder of text, found a {model.config.model_type} model")
+            raise InputError(f"expected an encoder of text, found a {model.config.model_type} model")
         rows, width = embeddings.num_embeddings, embeddings.embedding_dim
         if len(tokenizer) > rows:
-            raise ValueError(
+            raise InputError(
                 f"expected a tokenizer of at most {rows} sub-tokens, as the encoder, found {len(tokenizer)}"
             )
         self.dim: int = model.config.hidden_size
@@ -193,11 +194,11 @@ def _read(name: str, offline: bool) -> tuple[PreTrainedTokenizerBase, PreTrained
         config = AutoConfig.from_pretrained(name, local_files_only=offline)
         tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=offline)
     except (OSError, ValueError, KeyError) as error:
-        raise ValueError(
+        raise InputError(
             f"text encoder {name!r}: expected the hub id or the folder of a Hugging Face encoder, found: {error}"
         ) from error
     if config.is_encoder_decoder or not hasattr(config, "hidden_size"):
-        raise ValueError(f"text encoder {name!r}: expected an encoder of text, found a {config.model_type} model")
+        raise InputError(f"text encoder {name!r}: expected an encoder of text, found a {config.model_type} model")
     return tokenizer, config
 
 
@@ -206,7 +207,7 @@ def _pretrained(name: str, config: PreTrainedConfig) -> PreTrainedModel:
     try:
         return AutoModel.from_pretrained(name, config=config, dtype=torch.float32)
     except OSError as error:
-        raise ValueError(f"text encoder {name!r}: expected weights beside its configuration, found: {error}") from error
+        raise InputError(f"text encoder {name!r}: expected weights beside its configuration, found: {error}") from error
 
 
 def _create(config: PreTrainedConfig) -> PreTrainedModel:
@@ -219,12 +220,12 @@ def _configure(scratch: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> P
     fields = dict(scratch)
     type_ = fields.pop("model_type", "bert")
     if type_ not in CONFIG_MAPPING:
-        raise ValueError(f"scratch: expected a model_type that transformers knows (bert, ...), found {type_!r}")
+        raise InputError(f"scratch: expected a model_type that transformers knows (bert, ...), found {type_!r}")
     known = CONFIG_MAPPING[type_]()
     for name in fields:
         if not hasattr(known, name):
             near = ", ".join(get_close_matches(name, vars(known), n=3)) or "hidden_size, num_hidden_layers, ..."
-            raise ValueError(f"scratch: expected fields of a {type_} configuration ({near}), found {name!r}")
+            raise InputError(f"scratch: expected fields of a {type_} configuration ({near}), found {name!r}")
     fields.setdefault("vocab_size", len(tokenizer) if scratch else _MULTILINGUAL_ROWS)
     fields.setdefault("pad_token_id", tokenizer.pad_token_id)
     return CONFIG_MAPPING[type_](**fields)

@@ -7,6 +7,8 @@ from tokenizers import Tokenizer, normalizers, pre_tokenizers, trainers
 from tokenizers.models import WordPiece
 from transformers import BertTokenizer
 
+from babelens.schema import InputError
+
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _CONTINUES = "##"
 
@@ -18,10 +20,10 @@ def train_wordpieces(sentences: Iterable[Sequence[str]], size: int) -> BertToken
     are left to the unknown token.
 
     Raises:
-        ValueError: `size` holds no more than the special tokens.
+        InputError: `size` holds no more than the special tokens.
     """
     if size <= len(_SPECIAL):
-        raise ValueError(f"vocabulary: expected more than {len(_SPECIAL)} sub-tokens, found {size}")
+        raise InputError(f"vocabulary: expected more than {len(_SPECIAL)} sub-tokens, found {size}")
     normalizer = normalizers.BertNormalizer(
         clean_text=True, handle_chinese_chars=True, strip_accents=False, lowercase=False
     )

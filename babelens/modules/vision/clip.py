@@ -15,7 +15,7 @@ from babelens.modules.vision.transform import Fit, Normalisation, PictureTransfo
 from babelens.modules.vision.weights import configure, hollow, load
 
 
-class Clip(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+class Clip(msgspec.Struct, frozen=True, tag="clip", forbid_unknown_fields=True):
     """CLIP's vision transformer as a region encoder: for ViT-B/32, 1 class token and 7 x 7 patches.
 
     `name` is a repository of the hub or a folder that holds a whole CLIP model or its vision half. With `scratch`

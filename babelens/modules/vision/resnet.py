@@ -19,7 +19,7 @@ _PUBLISHED = {"depths": [3, 8, 36, 3]}
 _PUBLISHED_SIZE = 224
 
 
-class Resnet(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+class Resnet(msgspec.Struct, frozen=True, tag="resnet", forbid_unknown_fields=True):
     """ResNet as a region encoder: for ResNet-152 at 224 pixels, 7 x 7 regions of 2048, projected.
 
     `name` is a repository of the hub or a folder. With `scratch` (fields of `ResNetConfig`, and `size`, the side of the

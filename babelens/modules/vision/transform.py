@@ -122,7 +122,9 @@ class PictureTransform:
     def _plan(self, size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
         """The (width, height) to which the processor resizes a picture, and of what it then cuts from the centre."""
         processor: Any = self.processor
-        edge, share = processor.size.shortest_edge, getattr(processor, "crop_pct", None)
+        edge: Any = processor.size.shortest_edge
+        share: float | None = getattr(processor, "crop_pct", None)
+        resized: tuple[int, int]
         if not processor.do_resize:
             resized = size
         elif edge is None:
@@ -132,12 +134,12 @@ class PictureTransform:
             resized = edge, edge
         else:
             short = edge if share is None else int(edge / share)
-            scaled = [short if side == min(size) else int(short * side / min(size)) for side in size]
-            resized = scaled[0], scaled[1]
+            width, height = (short if side == min(size) else int(short * side / min(size)) for side in size)
+            resized = width, height
         if processor.do_center_crop:
             return resized, (int(processor.crop_size.width), int(processor.crop_size.height))
         if processor.do_resize and share is not None:
-            return resized, (edge, edge)
+            return resized, (int(edge), int(edge))
         return resized, resized
 
 

@@ -1,0 +1,79 @@
+from pathlib import Path
+
+import pytest
+
+from babelens.models.spec import to_plain
+from babelens.models.zoo import ZOO
+from babelens.training.recipe import RecipeError, Training, read_recipe, recipe_from_plain
+
+RECIPES = sorted(Path(__file__).parents[2].glob("recipes/*.toml"))
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_a_model_by_name_is_trained_as_the_paper_says(name):
+    recipe = read_recipe(name)
+    assert recipe.model == ZOO[name]
+    assert recipe.training == Training(epochs=8, batch=16, rate=5e-5, schedule="linear", warmup=0.0, optimizer="adam")
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_of_the_project_is_read_and_survives_a_round_trip(path):
+    recipe = read_recipe(str(path))
+    assert recipe_from_plain(to_plain(recipe)) == recipe
+
+
+def test_fields_are_set_by_path():
+    recipe = read_recipe(
+        "2m-ner",
+        settings=[
+            "training.rate=3e-5",
+            "model.backbone.text.name=xlm-roberta-base",
+            "model.backbone.views.1.regions.trained=false",
+        ],
+        seed=4,
+    )
+    assert recipe.training.rate == 3e-5
+    assert recipe.training.seed == 4
+    assert recipe.model.backbone.text.name == "xlm-roberta-base"
+    assert [view.regions.trained for view in recipe.model.backbone.views] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["training.rates"], "expected path=value, found 'training.rates'"),
+        (["training.speed=1"], "unknown field `speed`"),
+        (["training.rate=fast"], "Expected `float`, got `str`"),
+        (["training.epochs=0"], "training.epochs: expected 1 or more, found 0"),
+        (["model.views.0=1"], "expected the path of a field"),
+        (["model.alpha=2"], "model.alpha: expected a share from 0 to 1, found 2"),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_its_path(settings, message):
+    with pytest.raises(RecipeError, match=message):
+        read_recipe("2m-ner", settings=settings)
+
+
+def test_an_unknown_model_is_answered_with_those_there_are():
+    with pytest.raises(RecipeError, match=r"bert, bert-crf, 2m-ner.*found '3m-ner'"):
+        read_recipe("3m-ner")
+
+
+def test_a_recipe_file_brings_compact_encoders_and_their_settings(tmp_path):
+    path = tmp_path / "small.toml"
+    path.write_text('model = "2m-ner"\nencoders = "compact"\n[training]\nepochs = 3\n', encoding="utf-8")
+    recipe = read_recipe(str(path))
+    assert recipe.training.epochs == 3
+    assert recipe.training.rate == 1e-3
+    assert recipe.model.backbone.text.scratch["hidden_size"] == 128
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("model = ", "expected TOML"), ('modell = "bert"', "found modell"), ('model = "brt"', "found 'brt'")],
+)
+def test_a_broken_recipe_file_is_named(tmp_path, content, message):
+    path = tmp_path / "broken.toml"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(RecipeError, match=message):
+        read_recipe(str(path))
