@@ -1,0 +1,130 @@
+"""Drawing styles: outline, filling and background. Those of the test part do not occur in training."""
+
+from dataclasses import dataclass
+from functools import cache
+from random import Random
+from typing import Literal
+
+import numpy as np
+
+from babelens.data.postcards.drawing import BODY, EMPTY, INK, MARK, PALE, SHADE, SKIN, TINT
+
+Colour = tuple[int, int, int]
+
+SIDE = 256  # pixels of a picture while it is drawn
+PALETTE: dict[str, Colour] = {
+    "red": (208, 44, 44),
+    "blue": (44, 84, 208),
+    "green": (40, 150, 66),
+    "yellow": (236, 200, 36),
+}
+_SKINS: tuple[Colour, ...] = ((242, 208, 178), (216, 168, 130), (160, 112, 80), (104, 70, 50))
+_GROUNDS: tuple[Colour, ...] = ((238, 234, 226), (222, 226, 232), (206, 202, 198), (234, 224, 234), (188, 192, 194))
+_NOISE_LEVELS = (2, 5, 9)
+
+Filling = Literal["flat", "fading", "banded", "dotted", "hatched", "crossed", "speckled"]
+Ground = Literal["plain", "fading", "striped", "dotted", "checked", "slanted", "clouded"]
+
+
+@dataclass(frozen=True)
+class Style:
+    """How things are drawn: `outline` in pixels of the picture while it is drawn, its colour, filling, background."""
+
+    outline: int
+    ink: Colour
+    filling: Filling
+    ground: Ground
+
+
+_DARK, _BROWN, _SLATE, _WHITE = (36, 34, 40), (92, 52, 30), (70, 84, 110), (250, 250, 250)
+
+_TRAIN = tuple(
+    Style(outline, ink, filling, ground)
+    for outline, ink in ((0, _DARK), (2, _DARK), (5, _DARK), (3, _SLATE))
+    for filling in ("flat", "fading", "banded", "dotted")
+    for ground in ("plain", "fading", "striped", "dotted")
+)
+_TEST = tuple(
+    Style(outline, ink, filling, ground)
+    for outline, ink in ((4, _BROWN), (3, _WHITE))
+    for filling in ("hatched", "crossed", "speckled")
+    for ground in ("checked", "slanted", "clouded")
+)
+STYLES: dict[str, tuple[Style, ...]] = {"train": _TRAIN, "valid": _TRAIN, "test": _TEST}
+
+
+@cache
+def _pattern(kind: str) -> np.ndarray:
+    """Where a pattern marks a picture: (SIDE, SIDE) of booleans."""
+    y, x = np.mgrid[:SIDE, :SIDE]
+    patterns = {
+        "banded": (y % 14) < 5,
+        "dotted": ((x % 12) - 6) ** 2 + ((y % 12) - 6) ** 2 < 9,
+        "hatched": ((x + y) % 12) < 4,
+        "crossed": (((x + y) % 16) < 3) | (((x - y) % 16) < 3),
+        "speckled": np.random.Generator(np.random.PCG64(5)).random((SIDE // 2, SIDE // 2)).repeat(2, 0).repeat(2, 1)
+        < 0.3,
+        "striped": (y % 40) < 20,
+        "checked": ((x // 24) + (y // 24)) % 2 == 0,
+        "slanted": ((x - y) % 48) < 20,
+    }
+    return patterns[kind]
+
+
+@cache
+def _noise(level: int) -> np.ndarray:
+    """Noise to cut from: (2 SIDE, 2 SIDE, 3), of a standard deviation of `level` grey values."""
+    generator = np.random.Generator(np.random.PCG64(level))
+    return np.rint(generator.standard_normal((SIDE, SIDE, 3)) * level).astype(np.int16)
+
+
+def paint_ground(style: Style, rng: Random) -> np.ndarray:
+    """Paint a background of pale, hardly coloured tones: (SIDE, SIDE, 3) of bytes."""
+    base = np.array(rng.choice(_GROUNDS), np.int16) + rng.randint(-8, 8)
+    shade = rng.choice((-26, -18, 14))
+    if style.ground in ("plain", "fading", "clouded"):
+        amount = np.zeros((SIDE, SIDE, 1), np.float32)
+        ramp = np.linspace(0, 1, SIDE, dtype=np.float32)
+        if style.ground == "fading":
+            amount[:] = ramp[:, None, None] if rng.random() < 0.5 else ramp[None, :, None]
+        elif style.ground == "clouded":
+            wave = np.sin(ramp * rng.uniform(6, 12) + rng.uniform(0, 6))
+            amount[:] = (wave[:, None] * np.sin(ramp * rng.uniform(6, 12) + rng.uniform(0, 6)))[..., None]
+        ground = base + (amount * shade * 1.4).astype(np.int16)
+    else:
+        mask = np.roll(_pattern(style.ground), (rng.randrange(48), rng.randrange(48)), (0, 1))
+        ground = np.where(mask[..., None], base, base + shade)
+    return ground.clip(0, 255).astype(np.uint8)
+
+
+def colour_figure(figure: np.ndarray, colour: str, style: Style, rng: Random) -> np.ndarray:
+    """Colour an index picture (H, W) in a style: (H, W, 3) of bytes; EMPTY pixels have no meaning."""
+    red, green, blue = (channel + rng.randint(-18, 18) for channel in PALETTE[colour])
+    body = np.array((red, green, blue), np.float32)
+    dark, light = body * 0.68, body + (255 - body) * 0.45
+    table = np.zeros((8, 3), np.float32)
+    table[EMPTY] = 0
+    table[BODY], table[SHADE], table[TINT] = body, dark, light
+    table[SKIN] = rng.choice(_SKINS)
+    table[INK] = style.ink
+    table[PALE] = rng.choice(((248, 248, 244), (228, 232, 236), (244, 238, 222)))
+    table[MARK] = dark if rng.random() < 0.5 else light
+    table = table.clip(0, 255)
+    if style.filling == "fading":
+        table = np.repeat(table[None], 2, 0)
+        table[1, [BODY, SHADE]] *= 0.72
+        ramp = np.linspace(0, 1, len(figure), dtype=np.float32)[:, None, None]
+        blended = table[0][figure] * (1 - ramp) + table[1][figure] * ramp
+        return blended.astype(np.uint8)
+    if style.filling != "flat":
+        height, width = figure.shape
+        figure = np.where((figure == BODY) & _pattern(style.filling)[:height, :width], MARK, figure)
+    return table.astype(np.uint8)[figure]
+
+
+def add_noise(picture: np.ndarray, rng: Random) -> np.ndarray:
+    """Add noise of one of three strengths to a picture of bytes of at most (SIDE / 2, SIDE / 2, 3)."""
+    noise = _noise(rng.choice(_NOISE_LEVELS))
+    y, x = rng.randrange(SIDE - picture.shape[0] + 1), rng.randrange(SIDE - picture.shape[1] + 1)
+    cut = noise[y : y + picture.shape[0], x : x + picture.shape[1]]
+    return (picture + cut).clip(0, 255).astype(np.uint8)
