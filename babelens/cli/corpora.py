@@ -52,7 +52,8 @@ def parts(
             from babelens.data.reading import read_share
 
             shares = [
-                read_share(file, seed=seed, types=renamed, images=images, strict_images=strict_images) for file in files
+                read_share(file, part=split, seed=seed, types=renamed, images=images, strict_images=strict_images)
+                for file in files
             ]
             part = Corpus.concatenate(shares)
         elif data:

@@ -5,17 +5,30 @@ from typing import TYPE_CHECKING
 from babelens.data.problems import DataError, ImageError, Problem
 
 if TYPE_CHECKING:
+    from babelens.data.cache import cache_folder
     from babelens.data.corpus import Corpus
     from babelens.data.images import Picture
-    from babelens.data.reading import read_corpus, read_split
+    from babelens.data.reading import read_corpus, read_share, read_split
 
-__all__ = ["Corpus", "DataError", "ImageError", "Picture", "Problem", "read_corpus", "read_split"]
+__all__ = [
+    "Corpus",
+    "DataError",
+    "ImageError",
+    "Picture",
+    "Problem",
+    "cache_folder",
+    "read_corpus",
+    "read_share",
+    "read_split",
+]
 
 _HOMES = {
     "Corpus": "babelens.data.corpus",
     "Picture": "babelens.data.images",
     "read_corpus": "babelens.data.reading",
+    "read_share": "babelens.data.reading",
     "read_split": "babelens.data.reading",
+    "cache_folder": "babelens.data.cache",
 }
 
 

@@ -106,6 +106,46 @@ def read_split(
     return Corpus.concatenate(corpora)
 
 
+def read_share(
+    spec: str | Path,
+    *,
+    part: str = "train",
+    seed: int = 0,
+    types: Mapping[str, str] | None = None,
+    images: str | Path | Sequence[str | Path] | None = None,
+    strict_images: bool = False,
+    scheme: Scheme | None = None,
+) -> Corpus:
+    """Read `FILE` (or a folder), or a share of it by a seed: `FILE:0.9`; `en=FILE` names its language.
+
+    The part "train" takes its share from the beginning of one drawn order, all others from its end, so that
+    `--train FILE:0.9 --valid FILE:0.1` have nothing in common. Rows that share a picture, a group or a text stay together.
+
+    Raises:
+        DataError: the file cannot be read, or the share is none.
+    """
+    language, path = parse_spec(spec)
+    name, colon, share = str(path).rpartition(":")
+    cut = None
+    if colon and not path.exists():
+        try:
+            cut = float(share)
+        except ValueError:
+            cut = None
+        if cut is not None and not 0 < cut <= 1:
+            raise fault(name, "a share above 0 and up to 1, such as FILE:0.9", quote(share))
+    how = {"language": language, "types": types, "images": images, "strict_images": strict_images, "scheme": scheme}
+    corpus = read_corpus(Path(name) if cut is not None else path, **how)
+    if cut is None or cut == 1:
+        return corpus
+    from babelens.data.split import take_share
+
+    taken = take_share(corpus, cut, seed=seed, from_end=part != "train")
+    if not len(taken):
+        raise fault(name, "rows in the share", f"none in {share} of {len(corpus)} rows")
+    return taken
+
+
 def parse_spec(spec: str | Path) -> tuple[str | None, Path]:
     """Take `en=DIR` apart into its language and its path; a plain path has no language."""
     language, equals, rest = str(spec).partition("=")
