@@ -1,6 +1,7 @@
 """Names for tensor shapes, used in signatures and checked under the tests.
 
-Axes: batch (rows), word, dim (width), region (of a picture), tag, picture, piece (sub-token), window.
+Axes: batch (rows), word, dim and width (of words and of regions), region (of a picture), tag, picture, row and column
+(of its pixels), piece (sub-token), window.
 """
 
 from jaxtyping import Bool, Float, Int, UInt8
@@ -9,8 +10,8 @@ from torch import Tensor
 Words = Float[Tensor, "batch word dim"]
 WordMask = Bool[Tensor, "batch word"]
 Pooled = Float[Tensor, "batch dim"]
-Pixels = Float[Tensor, "picture channel height width"]
-Bytes = UInt8[Tensor, "picture channel height width"]
+Pixels = Float[Tensor, "picture channel row column"]
+Bytes = UInt8[Tensor, "picture channel row column"]
 Regions = Float[Tensor, "batch region width"]
 RegionMask = Bool[Tensor, "batch region"]
 Emissions = Float[Tensor, "batch word tag"]
