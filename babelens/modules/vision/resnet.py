@@ -52,6 +52,8 @@ class Resnet(msgspec.Struct, frozen=True, tag="resnet", forbid_unknown_fields=Tr
         elif self.scratch is not None:
             fields = {**_PUBLISHED, **self.scratch}
             size = fields.pop("size", _PUBLISHED_SIZE)
+            if not isinstance(size, int) or size < 1:
+                raise ValueError(f"expected a size in pixels of at least 1, found {size!r}")
             encoder = ResNetModel(configure(ResNetConfig, fields))
             if self.norm == "frozen":
                 _quiet(encoder)

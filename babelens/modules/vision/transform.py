@@ -137,9 +137,9 @@ class PictureTransform:
             width, height = (short if side == min(size) else int(short * side / min(size)) for side in size)
             resized = width, height
         if processor.do_center_crop:
-            return resized, (int(processor.crop_size.width), int(processor.crop_size.height))
-        if processor.do_resize and share is not None:
-            return resized, (int(edge), int(edge))
+            return resized, (processor.crop_size.width, processor.crop_size.height)
+        if processor.do_resize and share is not None and edge is not None:
+            return resized, (edge, edge)
         return resized, resized
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 from transformers.initialization import no_init_weights
 
@@ -24,7 +25,7 @@ def configure(kind: type[Config], fields: Mapping[str, Any]) -> Config:
         raise ValueError(f"expected fields of {kind.__name__}, found {', '.join(map(repr, unknown))}")
     try:
         return kind(**fields)
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, StrictDataclassError) as error:
         raise ValueError(f"expected values for {kind.__name__}, found {dict(fields)}: {error}") from error
 
 
