@@ -5,7 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Literal
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Status = Literal["used", "missing", "unreadable"]
 ENDINGS = ("", ".jpg", ".jpeg", ".png", ".webp", ".gif")
 MAX_PIXELS = 25_000_000
-_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 _FILE = "file:"
 _BYTES = "sha256:"
 
@@ -161,16 +161,16 @@ class ImageStore:
         return f"{_FILE}{folder}/{image}"
 
     def find(self, image: str) -> Path | None:
-        """The file of a picture id, or None."""
-        relative = os.path.normpath(image) if image else ".."
-        parts = PurePosixPath(relative).parts
-        if not image or "\0" in image or os.path.isabs(relative) or parts[0] == ".." or relative == ".":
+        """The file of a picture id, or None. A full path is one of those that lie in a folder of the store."""
+        if not image or "\0" in image:
             return None
         for folder in self.folders:
+            path = os.path.normpath(f"{folder}/{image}" if not os.path.isabs(image) else image)
+            if not path.startswith(f"{folder}{os.sep}"):
+                continue
             for ending in ENDINGS:
-                path = f"{folder}/{relative}{ending}"
-                if os.path.isfile(path):
-                    return Path(path)
+                if os.path.isfile(path + ending):
+                    return Path(path + ending)
         return None
 
     def open(self, key: str) -> Picture:
