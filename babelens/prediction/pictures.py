@@ -54,7 +54,7 @@ def _key(image: Given) -> str:
     if isinstance(image, Image.Image):
         # Its pixels may change between two calls, and its address may be that of another one by then.
         return f"image:{uuid4().hex}"
-    return f"file:{os.path.realpath(image)}"
+    return f"file:{os.path.join(os.getcwd(), image)}"
 
 
 def _open(key: str, image: Given) -> Picture:
