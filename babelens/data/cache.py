@@ -55,6 +55,20 @@ def cached(digest: str, write: Callable[[Path, Path], object]) -> RowFile:
     return RowFile(folder / name, _pictures(folder / name))
 
 
+def cached_stream(digest: str, write: Callable[[Path], object]) -> Path:
+    """The file of a digest that holds a corpus as a Hugging Face data set; `write(path)` makes it where it is not there."""
+    folder = _writable(cache_folder() / "datasets")
+    path = folder / f"{digest}.arrow"
+    if not path.exists():
+        beside = folder / f".{digest}.{uuid.uuid4().hex}"
+        try:
+            write(beside)
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
+    return path
+
+
 def _pictures(path: Path) -> Path:
     return path.with_suffix(".pictures.arrow")
 

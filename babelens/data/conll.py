@@ -8,7 +8,7 @@ the first column and the tag the last. A carriage return at the end of a line is
 
 import codecs
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -48,11 +48,12 @@ def sniff(path: Path, scheme: Scheme | None = None) -> Layout:
     widths = Counter(len(field) for field in fields if len(field) > 1)
     columns = widths.most_common(1)[0][0] if widths else 2
     if scheme is None:
-        scheme = _guess_scheme([field[-1] for field in fields if len(field) == columns])
+        scheme = guess_scheme([field[-1] for field in fields if len(field) == columns])
     return Layout(tabs, columns, scheme)
 
 
-def _guess_scheme(tags: list[str]) -> Scheme:
+def guess_scheme(tags: Sequence[str]) -> Scheme:
+    """The scheme that tags (of one or more sentences, in order) are most likely written in; see `sniff`."""
     prefixes = Counter(tag[0] for tag in tags if tag[1:2] == "-")
     begins = prefixes["B"]
     if prefixes["E"] + prefixes["S"] > begins / 2 and prefixes["E"] >= begins / 2:

@@ -7,7 +7,7 @@ from functools import cached_property
 from hashlib import blake2b
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -184,9 +184,27 @@ class Corpus:
         Raises:
             ImageError: the picture is missing or unreadable, and the corpus was read with strict pictures.
         """
+        return self._owner(key).open(key)
+
+    def _owner(self, key: str) -> ImageStore:
         stores = self._stores
-        owner = next((store for store in stores if store.holds(key)), stores[0] if stores else ImageStore())
-        return owner.open(key)
+        return next((store for store in stores if store.holds(key)), stores[0] if stores else ImageStore())
+
+    def picture_file(self, image: str, key: str, *, embed: bool) -> dict[str, Any]:
+        """A picture as Hugging Face keeps it, `{"bytes", "path"}`, undecoded.
+
+        Bytes are given with `embed` (the path is then the id), and of pictures that have no file of their own.
+        """
+        store = self._owner(key)
+        file = store.file(key)
+        content = store.content(key) if embed or file is None else None
+        path = image if embed or file is None else str(file)
+        return {"bytes": content, "path": path}
+
+    @cached_property
+    def picture_numbers(self) -> np.ndarray:
+        """Pictures per row, as 32-bit integers (rows)."""
+        return self._counts("images")
 
     @cached_property
     def _stores(self) -> list[ImageStore]:

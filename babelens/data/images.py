@@ -190,15 +190,10 @@ class ImageStore:
 
     def _read(self, key: str) -> Picture:
         try:
-            if key.startswith(_BYTES):
-                content = self._content(key.removeprefix(_BYTES)) if self._content is not None else None
-                if content is None:
-                    return Picture(key, None, "missing", "no such picture")
-                return Picture(key, decode(content), "used")
-            path = Path(key.removeprefix(_FILE))
-            if not self.holds(key):
+            source = self._embedded(key) if key.startswith(_BYTES) else self.file(key)
+            if source is None:
                 return Picture(key, None, "missing", "no such picture")
-            return Picture(key, decode(path), "used")
+            return Picture(key, decode(source), "used")
         except FileNotFoundError:
             return Picture(key, None, "missing", "no such picture")
         except (UnreadableError, OSError) as error:
@@ -207,6 +202,21 @@ class ImageStore:
     def holds(self, key: str) -> bool:
         """Whether a key is of a place that this store may look at: inside its folders, or among its own bytes."""
         if key.startswith(_BYTES):
-            return self._content is not None and self._content(key.removeprefix(_BYTES)) is not None
+            return self._embedded(key) is not None
         path = Path(key.removeprefix(_FILE))
         return ".." not in path.parts and any(path.is_relative_to(folder) for folder in self.folders)
+
+    def file(self, key: str) -> Path | None:
+        """The file of a key, or None where there is none."""
+        path = Path(key.removeprefix(_FILE))
+        return path if key.startswith(_FILE) and self.holds(key) and os.path.isfile(path) else None
+
+    def content(self, key: str) -> bytes | None:
+        """The bytes of a picture as they are, or None where it is missing."""
+        path = self.file(key)
+        return self._embedded(key) if path is None else path.read_bytes()
+
+    def _embedded(self, key: str) -> bytes | None:
+        if self._content is None or not key.startswith(_BYTES):
+            return None
+        return self._content(key.removeprefix(_BYTES))

@@ -1,9 +1,11 @@
 """Reads files and folders into corpora: which file is which part, which language, and where the pictures are."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from hashlib import blake2b
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from babelens.data.cache import cached, digest_file
 from babelens.data.conll import read_conll
@@ -14,6 +16,9 @@ from babelens.data.problems import Problems, fault, listing, quote
 from babelens.data.rows import Row, write_rows
 from babelens.schema import Scheme
 
+if TYPE_CHECKING:
+    from datasets import Dataset
+
 SPLITS: dict[str, tuple[str, ...]] = {
     "train": ("train",),
     "valid": ("valid", "dev", "validation"),
@@ -22,6 +27,7 @@ SPLITS: dict[str, tuple[str, ...]] = {
 CONLL = (".txt", ".conll", ".tsv", ".iob", ".iob2", ".bio")
 JSONL = (".jsonl", ".ndjson", ".json")
 PARQUET = (".parquet",)
+HUB = "hub:"
 ENDINGS = (*CONLL, *JSONL, *PARQUET)
 
 
@@ -54,12 +60,15 @@ def read_corpus(
     """Read a file, or all files of a folder, as one corpus.
 
     A folder is read in the order train, valid, test where it has such files (itself or in folders per language), else
-    all of its .txt, .jsonl and .parquet files by name. `hub:NAME` reads a Hugging Face data set.
+    all of its .txt, .jsonl and .parquet files by name. `hub:NAME` reads all parts of a Hugging Face data set,
+    `hub:NAME:CONFIGURATION` those of one configuration.
 
     Raises:
         DataError: there is nothing to read, or what is there cannot be read; all faults of a file in one go.
     """
     how = _reading(language, source, types, images, strict_images, scheme)
+    if str(path).startswith(HUB):
+        return _read_hub(str(path), None, how)
     folder = Path(path)
     if not folder.is_dir():
         return _read_file(folder, how)
@@ -84,7 +93,7 @@ def read_split(
     """Read one part ("train", "valid" or "test"; "dev" is "valid") of one or more data directories, joined.
 
     A directory holds `train.txt` and so on (or .jsonl, .parquet), or one such directory per language, named by its ISO
-    code. `en=DIR` names the language of a directory.
+    code. `en=DIR` names the language of a directory; `hub:NAME` stands for a Hugging Face data set.
 
     Raises:
         DataError: a directory without that part, or files that cannot be read.
@@ -96,6 +105,9 @@ def read_split(
     for spec in [data] if isinstance(data, str | Path) else data:
         language, folder = parse_spec(spec)
         how = _reading(language, None, types, images, strict_images, scheme)
+        if str(folder).startswith(HUB):
+            corpora.append(_read_hub(str(folder), name, how))
+            continue
         if not folder.is_dir():
             raise fault(folder, "a data directory", "a file" if folder.exists() else "no such directory")
         found = _find(folder, name, how)
@@ -119,7 +131,8 @@ def read_share(
     """Read `FILE` (or a folder), or a share of it by a seed: `FILE:0.9`; `en=FILE` names its language.
 
     The part "train" takes its share from the beginning of one drawn order, all others from its end, so that
-    `--train FILE:0.9 --valid FILE:0.1` have nothing in common. Rows that share a picture, a group or a text stay together.
+    `--train FILE:0.9 --valid FILE:0.1` have nothing in common. Rows that share a picture, a group or a text
+    stay together.
 
     Raises:
         DataError: the file cannot be read, or the share is none.
@@ -229,6 +242,61 @@ def _kind(path: Path) -> str:
     if start.startswith(b"PAR1"):
         return "parquet"
     return "jsonl" if start.startswith(b"{") else "conll"
+
+
+def from_dataset(
+    dataset: "Dataset",
+    *,
+    name: str = "dataset",
+    language: str | None = None,
+    source: str | None = None,
+    types: Mapping[str, str] | None = None,
+    images: str | Path | Sequence[str | Path] | None = None,
+    strict_images: bool = False,
+    scheme: Scheme | None = None,
+) -> Corpus:
+    """A corpus from a Hugging Face data set with tokens and ner_tags, or with text and entities.
+
+    Raises:
+        DataError: rows that cannot be read, all in one go.
+    """
+    return _take_dataset(dataset, name, _reading(language, source, types, images, strict_images, scheme))
+
+
+def _take_dataset(dataset: "Dataset", name: str, how: Reading) -> Corpus:
+    from babelens.data.tables import read_dataset
+
+    # A fingerprint names a data set's content and all that was done to it; it is what `datasets` caches by.
+    digest = blake2b(repr((dataset._fingerprint, how.scheme)).encode(), digest_size=16).hexdigest()
+
+    def write(rows: Path, pictures: Path) -> None:
+        problems = Problems(Path(name))
+        total = write_rows(read_dataset(dataset, problems, how.scheme), rows, pictures)
+        if not total and not problems.total:
+            problems.add(None, "at least one sentence", "no rows")
+        problems.raise_if_any()
+
+    rows = cached(digest, write)
+    store = ImageStore(how.images, strict=how.strict_images, content=rows.picture)
+    part = Part(rows, digest, Path(name), store, name, how.language, how.source or name, how.types)
+    return Corpus([part])
+
+
+def _read_hub(spec: str, split: str | None, how: Reading) -> Corpus:
+    from datasets import load_dataset
+    from datasets.exceptions import DatasetsError
+
+    name, _, configuration = spec.removeprefix(HUB).partition(":")
+    try:
+        parts = load_dataset(name, configuration or None)
+    except (DatasetsError, OSError, ValueError) as error:
+        raise fault(spec, "a Hugging Face data set within reach", str(error).splitlines()[0]) from error
+    found = {part: other for part, others in SPLITS.items() for other in others if other in parts}
+    chosen = list(found.values()) if split is None else [found[split]] if split in found else []
+    if not chosen:
+        raise fault(spec, split or "train, validation or test", listing(parts))
+    how = replace(how, source=how.source or name)
+    return Corpus.concatenate([_take_dataset(parts[part], f"{name}/{part}", how) for part in chosen])
 
 
 def _parse(path: Path, kind: str, scheme: Scheme | None, rows: Path, pictures: Path) -> None:

@@ -46,7 +46,7 @@ class Row(NamedTuple):
 
     `line` is the line of the first word (CoNLL) or of the row (JSONL), or the number of the row (tables), from 1.
     `violations` are the words whose tag breaks the scheme; `widened` counts entities that were widened to whole words.
-    `pictures` are the bytes of the pictures where the file holds them itself, in the order of `images`.
+    `pictures` are the bytes of the pictures where the file holds any itself, one for each of `images` (or None).
     """
 
     words: Sequence[str]
@@ -61,7 +61,7 @@ class Row(NamedTuple):
     language: str | None = None
     source: str | None = None
     group: str | None = None
-    pictures: Sequence[bytes] = ()
+    pictures: Sequence[bytes | None] = ()
 
 
 def write_rows(rows: Iterable[Row], path: Path, pictures: Path) -> int:
@@ -72,9 +72,9 @@ def write_rows(rows: Iterable[Row], path: Path, pictures: Path) -> int:
     total = 0
     with _PictureWriter(pictures) as store, pa.OSFile(str(path), "wb") as sink, ipc.new_file(sink, SCHEMA) as writer:
         batch: list[Row] = []
-        embedded: list[list[str]] = []
+        embedded: list[list[str | None]] = []
         for row in rows:
-            embedded.append([store.add(content) for content in row.pictures])
+            embedded.append([None if content is None else store.add(content) for content in row.pictures])
             batch.append(row._replace(pictures=()) if row.pictures else row)
             if len(batch) == BATCH:
                 writer.write_batch(_arrow(batch, embedded))
@@ -86,7 +86,7 @@ def write_rows(rows: Iterable[Row], path: Path, pictures: Path) -> int:
     return total
 
 
-def _arrow(rows: list[Row], embedded: list[list[str]]) -> pa.RecordBatch:
+def _arrow(rows: list[Row], embedded: list[list[str | None]]) -> pa.RecordBatch:
     return pa.record_batch(
         [
             _lists([row.words for row in rows], pa.string()),
@@ -176,7 +176,7 @@ class RowFile:
         batch, row = self._locate(number)
         return _rows(batch.slice(row, 1))[0]
 
-    def images(self, number: int) -> tuple[list[str], list[str]]:
+    def images(self, number: int) -> tuple[list[str], list[str | None]]:
         """The picture ids of a row, and the digests of the pictures where the file holds them itself."""
         batch, row = self._locate(number)
         return batch.column("images")[row].as_py(), batch.column("embedded")[row].as_py()
