@@ -14,8 +14,8 @@ from babelens.evaluation.markup import markup
 from babelens.schema import Entity
 
 LONGEST_SIDE = 480  # pixels of an embedded picture
-SHADE = (8, 10, 32)  # laid over what got no attention
-DARKEST = 0.8
+HEAT = (255, 106, 0)  # laid over the picture, turned grey; it stands out from black and from white
+STRONGEST = 0.85  # opacity where the attention is greatest
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,7 +28,7 @@ class Look:
 
     view: str
     weights: Float[np.ndarray, "rows columns"]
-    box: tuple[float, float, float, float] | None = None
+    box: tuple[float | int, float | int, float | int, float | int] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -195,25 +195,25 @@ def _look(name: str, picture: Image.Image, scale: float, look: Look) -> str:
     weights = np.nan_to_num(look.weights.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0).clip(min=0)
     most, rest = float(weights.max(initial=0.0)), max(0.0, 1 - float(weights.sum()))
     shares = weights / most if most else weights
-    shade = np.empty((rows, columns, 4), np.uint8)
-    shade[..., :3] = SHADE
-    shade[..., 3] = np.rint(255 * DARKEST * (1 - shares))
+    heat = np.empty((rows, columns, 4), np.uint8)
+    heat[..., :3] = HEAT
+    heat[..., 3] = np.rint(255 * STRONGEST * shares)
     row, column = divmod(int(weights.argmax()), columns)
     cell_width, cell_height = (right - left) / columns, (bottom - top) / rows
-    brightest = (
+    strongest = (
         f'x="{left + column * cell_width:.1f}" y="{top + row * cell_height:.1f}" '
         f'width="{cell_width:.1f}" height="{cell_height:.1f}"'
     )
     inside = (max(0, left), max(0, top), min(width, right), min(height, bottom))
     over = (
         f'<image x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" height="{bottom - top:.1f}" '
-        f'preserveAspectRatio="none" href="{_data(Image.fromarray(shade, "RGBA"), "PNG")}"/>'
+        f'preserveAspectRatio="none" href="{_data(Image.fromarray(heat), "PNG")}"/>'
         f'<path class="unseen" fill-rule="evenodd" d="M0 0H{width}V{height}H0z'
         f'M{inside[0]:.1f} {inside[1]:.1f}H{inside[2]:.1f}V{inside[3]:.1f}H{inside[0]:.1f}z"/>'
-        f'<rect class="top under" {brightest}/><rect class="top" {brightest}/>'
+        f'<rect class="top under" {strongest}/><rect class="top" {strongest}/>'
     )
-    caption = f"{look.view}: brightest cell {100 * most:.0f} %"
+    caption = f"{look.view}: strongest cell {100 * most:.0f} %"
     if rest > 0.005:
-        caption += f", {100 * rest:.0f} % on no place"
+        caption += f", {100 * rest:.0f} % not on a place"
     label = f"{look.view}: most attention at row {row + 1} of {rows}, column {column + 1} of {columns}"
     return f"<figure>{_svg(name, picture, over, label)}<figcaption>{markup(caption)}</figcaption></figure>"

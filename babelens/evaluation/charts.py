@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from babelens.evaluation.markup import markup
 
-WIDTH, HEIGHT = 640, 300
+WIDTH, HEIGHT = 480, 260
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 44
+Point = tuple[float | int, float | int]
 # Lines differ by marker and dash as well as by colour; the style sheet has as many colours.
 STYLES = (("circle", ""), ("square", "7 4"), ("triangle", "2 4"), ("diamond", "10 3 2 3"), ("cross", "1 3"))
 
@@ -17,7 +18,7 @@ class Curve:
     """A named line through (x, y) points; points that are not finite leave a gap."""
 
     name: str
-    points: tuple[tuple[float, float], ...]
+    points: tuple[Point, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Chart:
     x: str
     y: str
     curves: tuple[Curve, ...]
-    levels: tuple[tuple[str, float], ...] = ()
+    levels: tuple[tuple[str, float | int], ...] = ()
 
 
 def draw_chart(chart: Chart) -> str:
@@ -56,11 +57,11 @@ class _Drawing:
     def __init__(self, x_range: tuple[float, float], y_range: tuple[float, float]) -> None:
         self.x_range, self.y_range = x_range, y_range
 
-    def x(self, value: float) -> float:
+    def x(self, value: float | int) -> float:
         low, high = self.x_range
         return LEFT + (value - low) / (high - low) * (WIDTH - LEFT - RIGHT)
 
-    def y(self, value: float) -> float:
+    def y(self, value: float | int) -> float:
         low, high = self.y_range
         return HEIGHT - BOTTOM - (value - low) / (high - low) * (HEIGHT - TOP - BOTTOM)
 
@@ -80,7 +81,7 @@ class _Drawing:
             f'transform="rotate(-90 14 {middle})">{markup(chart.y)}</text>'
         )
 
-    def levels(self, levels: Sequence[tuple[str, float]]) -> str:
+    def levels(self, levels: Sequence[tuple[str, float | int]]) -> str:
         return "".join(
             f'<line class="level" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{self.y(y):.1f}" y2="{self.y(y):.1f}"/>'
             f'<text x="{WIDTH - RIGHT}" y="{self.y(y) - 5:.1f}" text-anchor="end">{markup(name)} {y:.1f}</text>'
@@ -105,19 +106,20 @@ class _Drawing:
         return f'<g class="curve s{number % len(STYLES)}">{lines}{marks if len(curve.points) <= 60 else ""}</g>'
 
 
-def _finite(point: tuple[float, float]) -> bool:
+def _finite(point: Point) -> bool:
     return math.isfinite(point[0]) and math.isfinite(point[1])
 
 
-def _ticks(low: float, high: float, *, whole: bool = False, most: int = 7) -> list[float]:
+def _ticks(low: float | int, high: float | int, *, whole: bool = False, most: int = 7) -> list[float]:
     """Round numbers, evenly spaced, that enclose the range."""
-    if low == high:
-        low, high = low - 0.5, high + 0.5
+    if high - low <= 1e-9 * max(abs(low), abs(high)):
+        room = max(0.5, 1e-3 * abs(low))
+        low, high = low - room, high + room
     exponent = math.floor(math.log10((high - low) / most))
     steps = (factor * 10.0**power for power in (exponent, exponent + 1) for factor in (1, 2, 5))
     step = next(step for step in steps if (high - low) / step <= most)
     if whole:
-        step = max(1, math.ceil(step))
+        step = float(max(1, math.ceil(step)))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [round(number * step, 12) for number in range(first, max(last, first + 1) + 1)]
 
@@ -138,7 +140,7 @@ def _legend(chart: Chart) -> str:
     items = "".join(
         f'<li><svg viewBox="0 0 36 12" aria-hidden="true"><g class="curve s{number % len(STYLES)}">'
         f'<polyline stroke-dasharray="{STYLES[number % len(STYLES)][1]}" points="0,6 36,6"/>'
-        f"{_marker(STYLES[number % len(STYLES)][0], 18, 6, curve.name)}</g></svg>{markup(curve.name)}</li>"
+        f"{_marker(STYLES[number % len(STYLES)][0], 18.0, 6.0, curve.name)}</g></svg>{markup(curve.name)}</li>"
         for number, curve in enumerate(chart.curves)
     )
     return f'<ul class="legend">{items}</ul>'

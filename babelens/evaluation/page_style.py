@@ -10,9 +10,9 @@ LIGHT = {
 }  # fmt: skip
 DARK = {
     "page": "#101317", "panel": "#191d23", "ink": "#e9ecf0", "soft": "#a9b1bd", "rule": "#363d47", "link": "#8ab4f8",
-    "good": "#7bd88f", "bad": "#ff9d94",
+    "good": "#7bd88f", "bad": "#ffb4ad",
     "t0": "#6b3f07", "t1": "#1b5130", "t2": "#1d4380", "t3": "#5a2f7a", "t4": "#7a2244", "t5": "#14545a",
-    "t6": "#565013", "t7": "#434b57",
+    "t6": "#4b4610", "t7": "#3d4550",
     "s0": "#8ab4f8", "s1": "#ffab78", "s2": "#7bd88f", "s3": "#d9a8f5", "s4": "#a9b1bd",
 }  # fmt: skip
 TYPE_COLOURS = 8
@@ -72,12 +72,13 @@ svg{display:block;width:100%;height:auto}
 .body.bare{grid-template-columns:minmax(0,1fr)}
 figure{margin:0}
 .card svg{border-radius:.4rem;max-height:24rem}
+.views svg{max-height:18rem}
 .line{display:grid;grid-template-columns:4.2rem minmax(0,1fr);gap:.5rem;margin:.2rem 0 .8rem}
 .line>span:first-child{color:var(--soft);font-size:.9rem;padding-top:.15rem}
 .sentence{font-size:1.1rem;line-height:2.05;white-space:pre-wrap}
 .entity{color:var(--ink);padding:.12em .35em;border-radius:.35em;border:1.5px solid transparent;text-decoration:none;
 -webkit-box-decoration-break:clone;box-decoration-break:clone}
-.entity b{font-size:.72em;letter-spacing:.02em;margin-inline-start:.4em;font-weight:650}
+.entity b{font-size:.72em;letter-spacing:.02em;margin-inline-start:.4em;font-weight:650;white-space:nowrap}
 .entity.wrong{border:1.5px dashed var(--bad)}
 .entity.missed{border:1.5px dotted var(--ink)}
 a.entity{cursor:pointer;text-decoration:underline dotted;text-underline-offset:.25em}
@@ -93,6 +94,7 @@ a:focus-visible,summary:focus-visible,.wide:focus-visible{outline:3px solid var(
 .live .views{grid-template-columns:repeat(auto-fill,minmax(min(100%,15rem),1fr))}
 .live .look:not(.chosen){display:none}
 .views figcaption{font-size:.85rem}
+.views use{filter:grayscale(1) contrast(.8)}
 .unseen{fill:#000;fill-opacity:.62}
 .top{fill:none;stroke:#fff;vector-effect:non-scaling-stroke;stroke-width:2}
 .top.under{stroke:#000;stroke-width:4}

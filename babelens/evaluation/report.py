@@ -91,8 +91,9 @@ def render_report(report: Report) -> str:
         parts.append(f'<h2>Training</h2><div class="charts">{"".join(map(draw_chart, report.charts))}</div>')
     if report.cards:
         parts.append(
-            "<h2>Examples</h2><p>Choose a found entity to see where the model looked for it: bright is much attention, "
-            "dark is little, black was cut off before the model saw the picture. ✓ is right, ✗ is wrong.</p>"
+            "<h2>Examples</h2><p>Choose a found entity to see where the model looked for it: the more orange, the more "
+            "attention; the frame marks the most; dark edges were cut off before the model saw the picture. "
+            "✓ is right, ✗ is wrong.</p>"
         )
         parts += [draw_card(number, card, colours) for number, card in enumerate(report.cards)]
     if report.footer:
