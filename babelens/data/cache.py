@@ -5,6 +5,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable
+from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 
@@ -12,7 +13,14 @@ from pyarrow import ArrowInvalid
 
 from babelens.data.rows import RowFile
 
-_FORMAT = "1"
+# What a cached file holds hangs on the code that made it.
+_READERS = ("conll.py", "jsonl.py", "records.py", "rows.py", "tables.py", "words.py", "../schema/tags.py")
+
+
+@cache
+def _code() -> str:
+    here = Path(__file__).parent
+    return blake2b(b"".join((here / name).read_bytes() for name in _READERS), digest_size=16).hexdigest()
 
 
 def cache_folder() -> Path:
@@ -21,13 +29,17 @@ def cache_folder() -> Path:
 
 
 def digest_file(path: Path, *options: object) -> str:
-    """The digest of a file's content and of the options that it is read with."""
-    digest = blake2b(digest_size=16)
-    digest.update(repr((_FORMAT, *options)).encode())
+    """The digest of a file's content, of the options that it is read with, and of the code that reads it."""
+    digest = blake2b(repr((_code(), *options)).encode(), digest_size=16)
     with open(path, "rb") as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def digest_names(*names: object) -> str:
+    """The digest of names that stand for content, and of the code that reads it."""
+    return blake2b(repr((_code(), *names)).encode(), digest_size=16).hexdigest()
 
 
 def cached(digest: str, write: Callable[[Path, Path], object]) -> RowFile:
@@ -56,7 +68,7 @@ def cached(digest: str, write: Callable[[Path, Path], object]) -> RowFile:
 
 
 def cached_stream(digest: str, write: Callable[[Path], object]) -> Path:
-    """The file of a digest that holds a corpus as a Hugging Face data set; `write(path)` makes it where it is not there."""
+    """The file of a digest that holds a corpus as a Hugging Face data set; `write(path)` makes it where it is not."""
     folder = _writable(cache_folder() / "datasets")
     path = folder / f"{digest}.arrow"
     if not path.exists():

@@ -3,15 +3,23 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from babelens.data.cache import cached, digest_file
+from babelens.data.cache import cached, digest_file, digest_names
 from babelens.data.conll import read_conll
 from babelens.data.corpus import Corpus, Part
 from babelens.data.images import ImageStore
 from babelens.data.languages import is_language
+from babelens.data.places import (
+    SPLITS,
+    Place,
+    contents,
+    find_all,
+    find_split,
+    kind_of,
+    parse_spec,
+)
 from babelens.data.problems import Problems, fault, listing, quote
 from babelens.data.rows import Row, write_rows
 from babelens.schema import Scheme
@@ -19,16 +27,7 @@ from babelens.schema import Scheme
 if TYPE_CHECKING:
     from datasets import Dataset
 
-SPLITS: dict[str, tuple[str, ...]] = {
-    "train": ("train",),
-    "valid": ("valid", "dev", "validation"),
-    "test": ("test",),
-}
-CONLL = (".txt", ".conll", ".tsv", ".iob", ".iob2", ".bio")
-JSONL = (".jsonl", ".ndjson", ".json")
-PARQUET = (".parquet",)
 HUB = "hub:"
-ENDINGS = (*CONLL, *JSONL, *PARQUET)
 
 
 @dataclass(frozen=True)
@@ -66,19 +65,11 @@ def read_corpus(
     Raises:
         DataError: there is nothing to read, or what is there cannot be read; all faults of a file in one go.
     """
-    how = _reading(language, source, types, images, strict_images, scheme)
+    how = make_reading(language, source, types, images, strict_images, scheme)
     if str(path).startswith(HUB):
         return _read_hub(str(path), None, how)
     folder = Path(path)
-    if not folder.is_dir():
-        return _read_file(folder, how)
-    found = [part for split in SPLITS for part in _find(folder, split, how)]
-    if not found:
-        found = [(file, how, _language(file, how)) for file in sorted(folder.iterdir()) if file.suffix in ENDINGS]
-    if not found:
-        expected = f"train, valid or test ({', '.join(ENDINGS[:1] + JSONL[:1] + PARQUET)}), or folders per language"
-        raise fault(folder, expected, listing(sorted(entry.name for entry in folder.iterdir())[:10]))
-    return Corpus.concatenate([_read_file(file, how, told) for file, how, told in found])
+    return Corpus.concatenate([read_place(place, how) for place in find_all(folder)])
 
 
 def read_split(
@@ -104,17 +95,17 @@ def read_split(
     corpora: list[Corpus] = []
     for spec in [data] if isinstance(data, str | Path) else data:
         language, folder = parse_spec(spec)
-        how = _reading(language, None, types, images, strict_images, scheme)
+        how = make_reading(language, None, types, images, strict_images, scheme)
         if str(folder).startswith(HUB):
             corpora.append(_read_hub(str(folder), name, how))
             continue
         if not folder.is_dir():
             raise fault(folder, "a data directory", "a file" if folder.exists() else "no such directory")
-        found = _find(folder, name, how)
+        found = find_split(folder, name)
         if not found:
             expected = f"{name}.txt (or .jsonl, .parquet), or folders per language with one"
-            raise fault(folder, expected, listing(sorted(entry.name for entry in folder.iterdir())[:10]))
-        corpora.extend(_read_file(file, how, told) for file, how, told in found)
+            raise fault(folder, expected, contents(folder))
+        corpora.extend(read_place(place, how) for place in found)
     return Corpus.concatenate(corpora)
 
 
@@ -159,15 +150,7 @@ def read_share(
     return taken
 
 
-def parse_spec(spec: str | Path) -> tuple[str | None, Path]:
-    """Take `en=DIR` apart into its language and its path; a plain path has no language."""
-    language, equals, rest = str(spec).partition("=")
-    if equals and is_language(language) and not Path(spec).exists():
-        return language, Path(rest)
-    return None, Path(spec)
-
-
-def _reading(
+def make_reading(
     language: str | None,
     source: str | None,
     types: Mapping[str, str] | None,
@@ -175,6 +158,11 @@ def _reading(
     strict_images: bool,
     scheme: Scheme | None,
 ) -> Reading:
+    """Check and gather how files are to be read.
+
+    Raises:
+        DataError: a folder of pictures that is none.
+    """
     folders = [images] if isinstance(images, str | Path) else images or []
     for folder in folders:
         if not Path(folder).is_dir():
@@ -182,43 +170,22 @@ def _reading(
     return Reading(language, source, dict(types or {}), [Path(folder) for folder in folders], strict_images, scheme)
 
 
-_Found = tuple[Path, Reading, str | None]
+def read_place(place: Place, how: Reading) -> Corpus:
+    """Read a file through the cache.
 
-
-def _find(folder: Path, split: str, how: Reading) -> list[_Found]:
-    """The files of a part in a folder, or in its folders per language, each with its language."""
-    files = _files(folder, split)
-    if files:
-        return [(file, how, _language(folder, how)) for file in files]
-    languages = sorted(entry for entry in folder.iterdir() if entry.is_dir() and is_language(entry.name))
-    return [(file, how, how.language or entry.name) for entry in languages for file in _files(entry, split)]
-
-
-def _language(place: Path, how: Reading) -> str | None:
-    name = place.stem if place.is_file() else place.resolve().name
-    return how.language or (name if is_language(name) else None)
-
-
-def _files(folder: Path, split: str) -> list[Path]:
-    names = SPLITS[split]
-    whole = [folder / f"{name}{ending}" for name in names for ending in ENDINGS]
-    files = [path for path in whole if path.is_file()]
-    if len(files) > 1:
-        raise fault(folder, f"one file for {split}", listing(path.name for path in files))
-    return files or sorted(path for name in names for path in folder.glob(f"{name}-*-of-*.parquet"))
-
-
-def _read_file(path: Path, how: Reading, language: str | None = None) -> Corpus:
-    """Read a file through the cache."""
+    Raises:
+        DataError: there is no such file, or it cannot be read.
+    """
+    path = place.path
     if not path.is_file():
         raise fault(path, "a file or a data directory", "no such file or directory")
-    language = language or _language(path, how)
-    kind = _kind(path)
+    language = how.language or place.language
+    kind = kind_of(path)
     digest = digest_file(path, kind, how.scheme)
     rows = cached(digest, partial(_parse, path, kind, how.scheme))
-    place = path.resolve().parent
-    outer = place.parent if is_language(place.name) else place
-    folders = list(how.images) or [place / "images", *([outer / "images"] if outer != place else [])]
+    folder = path.resolve().parent
+    outer = folder.parent if is_language(folder.name) else folder
+    folders = list(how.images) or [folder / "images", *([outer / "images"] if outer != folder else [])]
     part = Part(
         rows=rows,
         digest=digest,
@@ -230,18 +197,6 @@ def _read_file(path: Path, how: Reading, language: str | None = None) -> Corpus:
         types=how.types,
     )
     return Corpus([part])
-
-
-def _kind(path: Path) -> str:
-    """What a file is, by its ending; by its first bytes where the ending says nothing."""
-    for kind, endings in (("conll", CONLL), ("jsonl", JSONL), ("parquet", PARQUET)):
-        if path.suffix in endings:
-            return kind
-    with open(path, "rb") as file:
-        start = file.read(64).lstrip()
-    if start.startswith(b"PAR1"):
-        return "parquet"
-    return "jsonl" if start.startswith(b"{") else "conll"
 
 
 def from_dataset(
@@ -260,14 +215,14 @@ def from_dataset(
     Raises:
         DataError: rows that cannot be read, all in one go.
     """
-    return _take_dataset(dataset, name, _reading(language, source, types, images, strict_images, scheme))
+    return _take_dataset(dataset, name, make_reading(language, source, types, images, strict_images, scheme))
 
 
 def _take_dataset(dataset: "Dataset", name: str, how: Reading) -> Corpus:
     from babelens.data.tables import read_dataset
 
     # A fingerprint names a data set's content and all that was done to it; it is what `datasets` caches by.
-    digest = blake2b(repr((dataset._fingerprint, how.scheme)).encode(), digest_size=16).hexdigest()
+    digest = digest_names(dataset._fingerprint, how.scheme)
 
     def write(rows: Path, pictures: Path) -> None:
         problems = Problems(Path(name))

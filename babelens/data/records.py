@@ -11,7 +11,8 @@ a model where the gold entity ends.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from itertools import pairwise
+from typing import Any, NoReturn, TypeGuard
 
 from babelens.data.problems import quote
 from babelens.data.rows import Row
@@ -95,7 +96,7 @@ def _string(record: Mapping[Any, Any], name: str) -> str | None:
     return None if value is None else str(value)
 
 
-def _is_list(value: object) -> bool:
+def _is_list(value: object) -> TypeGuard[Sequence[Any]]:
     return isinstance(value, Sequence) and not isinstance(value, str | bytes)
 
 
@@ -152,18 +153,19 @@ def _named(tags: Any, length: int, names: Sequence[str] | None) -> Sequence[str]
     if len(tags) != length:
         raise RecordError(f"as many tags as words ({length})", str(len(tags)))
     if all(isinstance(tag, str) for tag in tags):
-        return tags
+        return list(tags)
     if names is None:
         _refuse("tags by name", tags)
-    for tag in tags:
+    numbers: Sequence[Any] = tags
+    for tag in numbers:
         if type(tag) is not int or not 0 <= tag < len(names):
             _refuse(f"tags as numbers from 0 to {len(names) - 1}", tag)
-    return [names[tag] for tag in tags]
+    return [str(names[number]) for number in numbers]
 
 
 def _place_entities(given: object, text: str, offsets: _Offsets) -> tuple[list[Entity], int]:
     """Entities at words, and how many had to be moved to word boundaries."""
-    if not isinstance(given, Sequence) or isinstance(given, str | bytes):
+    if not _is_list(given):
         _refuse("entities as a list of objects", given)
     starts, ends = [start for start, _ in offsets], [end for _, end in offsets]
     entities: list[Entity] = []
@@ -176,7 +178,7 @@ def _place_entities(given: object, text: str, offsets: _Offsets) -> tuple[list[E
         widened += (starts[first], ends[last - 1]) != (start, end)
         entities.append(Entity(first, last, type_))
     entities.sort()
-    for one, other in zip(entities, entities[1:], strict=False):
+    for one, other in pairwise(entities):
         if other.start < one.end:
             word = text[starts[other.start] : ends[other.start]]
             _refuse("entities that share no word", word)

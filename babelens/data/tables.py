@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.ipc as ipc
 import pyarrow.parquet as pq
 
-from babelens.data.cache import cached_stream
+from babelens.data.cache import cached_stream, digest_names
 from babelens.data.conll import guess_scheme
 from babelens.data.corpus import Corpus
 from babelens.data.problems import Problems, listing
@@ -161,4 +161,5 @@ def to_dataset(corpus: Corpus) -> "Dataset":
             for batch in to_batches(corpus, schema, embed=False):
                 writer.write_batch(batch)
 
-    return Dataset.from_file(str(cached_stream(corpus.digest, write)))
+    name = digest_names(corpus.digest, *(str(folder) for part in corpus.parts for folder in part.images.folders))
+    return Dataset.from_file(str(cached_stream(name, write)))

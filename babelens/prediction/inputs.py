@@ -9,8 +9,9 @@ from typing import Any, BinaryIO
 
 from babelens.data.images import ImageStore, Picture
 from babelens.data.languages import is_language
+from babelens.data.places import CONLL, JSONL, PARQUET, SPLITS
 from babelens.data.problems import fault, listing, quote
-from babelens.data.reading import CONLL, JSONL, PARQUET, SPLITS, read_corpus
+from babelens.data.reading import read_corpus
 from babelens.models.batch import Row
 from babelens.prediction.pictures import GivenPictures
 from babelens.prediction.rows import RowError, Unread, example_row, fields_row
