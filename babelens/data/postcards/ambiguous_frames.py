@@ -144,10 +144,10 @@ PREDICATES: dict[tuple[str, str], tuple[Lines, ...]] = {
             "El anuncio {x:de} sale en todos los canales .",
         ),
         (
-            "Customers complain about {x} online .",
-            "Les clients se plaignent {x:de} en ligne .",
-            "Kunden beschweren sich im Netz über {x} .",
-            "Los clientes se quejan {x:de} en la red .",
+            "Online , customers complain about {x} .",
+            "En ligne , les clients se plaignent {x:de} .",
+            "Im Netz beschweren sich die Kunden über {x} .",
+            "En la red , los clientes se quejan {x:de} .",
         ),
         (
             "Investors no longer believe in {x} .",
@@ -211,10 +211,10 @@ TEST_PREDICATES: dict[tuple[str, str], tuple[Lines, ...]] = {
             "El viejo marinero nos habló a menudo {x:de} .",
         ),
         (
-            "Last night , we still thought of {x} in my childhood .",
-            "Nous rêvons encore {x:de} et de mon enfance .",
-            "Wir träumen noch immer von {x} .",
-            "El viejo marinero a menudo piensa {x:en} .",
+            "We often still dream of {x} .",
+            "Nous rêvons encore souvent {x:de} .",
+            "Wir träumen noch oft von {x} .",
+            "A menudo todavía soñamos {x:con} .",
         ),
     ),
     ("ORG", "PER"): (
@@ -225,7 +225,7 @@ TEST_PREDICATES: dict[tuple[str, str], tuple[Lines, ...]] = {
             "El juez firmó un contrato {x:con} .",
         ),
         (
-            "According to {x} , the bank owes the lawyer money .",
+            "According to {x} , the bank owes a lot of money .",
             "Selon {x} , la banque doit beaucoup d' argent .",
             "Laut {x} schuldet die Bank viel Geld .",
             "Según {x} , el banco debe mucho dinero .",
@@ -233,8 +233,8 @@ TEST_PREDICATES: dict[tuple[str, str], tuple[Lines, ...]] = {
     ),
     ("LOC", "ORG"): (
         (
-            "The map shows the mayor where {x} [is|are] .",
-            "La carte montre au maire où se [trouve|trouvent] {x} .",
+            "The mayor shows where {x} [is|are] .",
+            "Le maire montre où se [trouve|trouvent] {x} .",
             "Der Bürgermeister zeigt , wo {x} zu finden [ist|sind] .",
             "El alcalde muestra dónde [está|están] {x} .",
         ),
@@ -261,15 +261,15 @@ TEST_PREDICATES: dict[tuple[str, str], tuple[Lines, ...]] = {
     ),
     ("MISC", "ORG"): (
         (
-            "Investors complain about {x} online .",
-            "Les investisseurs se plaignent {x:de} en ligne .",
-            "Die Anleger beschweren sich im Netz über {x} .",
-            "Los inversores se quejan {x:de} en la red .",
+            "Online , investors complain about {x} .",
+            "En ligne , les investisseurs se plaignent {x:de} .",
+            "Im Netz beschweren sich die Anleger über {x} .",
+            "En la red , los inversores se quejan {x:de} .",
         ),
         (
-            "Customers no longer believe in {x} .",
+            "The customers no longer believe in {x} .",
             "Les clients ne croient plus {x:à} .",
-            "Kunden glauben nicht mehr an {x} .",
+            "Die Kunden glauben nicht mehr an {x} .",
             "Los clientes ya no creen {x:en} .",
         ),
     ),
@@ -313,10 +313,10 @@ COMMENTS: dict[tuple[str, str], tuple[Lines, ...]] = {
             "[un nombre|dos nombres] del expediente del juez",
         ),
         (
-            "[a client|two clients] of the lawyer",
-            "[un mandant|deux mandants] de l' avocate",
-            "[ein Mandat|zwei Mandate] der Anwältin",
-            "[un caso|dos casos] de la abogada",
+            "[a case|two cases] for the lawyer",
+            "[un dossier|deux dossiers] pour l' avocate",
+            "[ein Fall|zwei Fälle] für die Anwältin",
+            "[un caso|dos casos] para la abogada",
         ),
     ),
     ("LOC", "ORG"): (

@@ -14,6 +14,7 @@ Box = tuple[int, int, int, int]
 class Thing:
     """A drawn thing: its type, its box (x0, y0, x1, y1) in pixels, and the entity it stands for (None: distractor).
 
+    `cue` is the side or colour by which the text tells the thing from the others, None where it says nothing of it.
     `position` is "left", "right", "middle" or (the only thing of a picture) "anywhere".
     """
 
@@ -22,6 +23,7 @@ class Thing:
     colour: str
     position: str
     entity: int | None
+    cue: str | None
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,11 @@ def write_cards(path: Path, cards: Iterable[Card]) -> None:
             file.write(json.dumps(asdict(card), ensure_ascii=False) + "\n")
 
 
-def read_cards(folder: Path) -> list[Card]:
-    """Read the cards of a corpus folder, in the order of its parts and rows."""
+def read_cards(folder: Path, split: str | None = None) -> list[Card]:
+    """Read the cards of a corpus folder, all or those of one part, in the order of its parts and rows."""
     with (folder / "scenes.jsonl").open(encoding="utf-8") as file:
-        return [_card(json.loads(line)) for line in file]
+        cards = [_card(json.loads(line)) for line in file]
+    return [card for card in cards if split in (None, card.split)]
 
 
 def _card(row: dict) -> Card:

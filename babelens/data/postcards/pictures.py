@@ -27,7 +27,7 @@ def draw_picture(roles: Sequence[Role], part: str, rng: Random) -> tuple[Image.I
     things = []
     for role, (position, x, y), colour in zip(roles, slots, colours, strict=True):
         box = _draw_thing(canvas, role.type, colour, style, (x, y), rng)
-        things.append(Thing(role.type, box, colour, position, role.entity))
+        things.append(Thing(role.type, box, colour, position, role.entity, role.cue))
     small = np.asarray(Image.fromarray(canvas).reduce(_SCALE))
     return Image.fromarray(add_noise(small, rng)), tuple(things)
 
@@ -64,7 +64,7 @@ def _draw_thing(
     canvas: np.ndarray, type_: str, colour: str, style: Style, centre: tuple[float, float], rng: Random
 ) -> tuple[int, int, int, int]:
     """Draw one thing on the canvas, and give its box in pixels of the finished picture."""
-    size = round(SIDE * rng.uniform(0.38, 0.46))
+    size = round(SIDE * rng.uniform(0.42, 0.47))
     figure = np.asarray(draw_figure(type_, size, style.outline, rng))
     height, width = figure.shape
     x = min(max(0, round(centre[0] - width / 2)), SIDE - width)

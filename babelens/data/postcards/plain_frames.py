@@ -74,7 +74,7 @@ FRAMES: tuple[Frame, ...] = (
             "{0} laughed and waved to the crowd .",
             "{0} a ri et a salué la foule .",
             "{0} lachte und winkte der Menge zu .",
-            "{0} rió y saludó a la multitud .",
+            "{0} rió e hizo señas a la multitud .",
         ),
     ),
     (
@@ -256,8 +256,8 @@ TEST_FRAMES: tuple[Frame, ...] = (
         (
             "{0} waved to the neighbours .",
             "{0} a salué les voisins .",
-            "{0} befragte die Nachbarn .",
-            "{0} saludó a los vecinos .",
+            "{0} winkte den Nachbarn zu .",
+            "{0} hizo señas a los vecinos .",
         ),
     ),
     (
@@ -290,10 +290,10 @@ TEST_FRAMES: tuple[Frame, ...] = (
     (
         ("ORG",),
         (
-            "The board of {0} published the annual report .",
-            "La direction {0:de} a publié le rapport annuel .",
-            "Am Freitag veröffentlichte {0} den Jahresbericht .",
-            "La directiva {0:de} publicó el informe anual .",
+            "{0} published its annual report on Friday .",
+            "{0} a publié vendredi son rapport annuel .",
+            "{0} veröffentlichte am Freitag den Jahresbericht .",
+            "{0} publicó el viernes su informe anual .",
         ),
     ),
     (
@@ -339,6 +339,15 @@ TEST_FRAMES: tuple[Frame, ...] = (
             "{0} a présenté {1} cette année .",
             "{0} stellte dieses Jahr {1:acc} vor .",
             "{0} presentó {1} este año .",
+        ),
+    ),
+    (
+        ("PER", "ORG"),
+        (
+            "{0} works for {1} this year .",
+            "{0} travaille cette année pour {1} .",
+            "{0} arbeitet dieses Jahr für {1:acc} .",
+            "{0} trabaja este año para {1} .",
         ),
     ),
     (

@@ -6,6 +6,7 @@ Both draw the same types (two mentions: also the same distractor type), so a set
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from random import Random
 from typing import Literal
 
@@ -13,12 +14,13 @@ from babelens.data.postcards import ambiguous_frames, plain_frames
 from babelens.data.postcards.cues import COLOURS, POSITIONS
 from babelens.data.postcards.grammar import LANGUAGES
 from babelens.data.postcards.names import invent_names
-from babelens.data.postcards.sentences import Ambiguous, Plain, Text, vocabulary
+from babelens.data.postcards.sentences import Ambiguous, Lines, Plain, Shape, Text, vocabulary
 
+Kind = Literal["two", "distracted", "alone"]  # two mentions and a third thing; one and a thing of its other type; one
 TYPES = ("LOC", "MISC", "ORG", "PER")
 PARTS = ("train", "valid", "test")
-_TEST_SHAPES = ("side", "bracket", "fronted", "figure", "stated")
-_TRAIN_SHAPES = ("side", "bracket", "fronted", "figure")
+_TEST_SHAPES: tuple[Shape, ...] = ("side", "bracket", "fronted", "figure", "stated")
+_TRAIN_SHAPES: tuple[Shape, ...] = ("side", "bracket", "fronted", "figure")
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,15 @@ class Scene:
     contradicting: bool = False
 
 
+@dataclass(frozen=True)
+class _Frame:
+    """A frame of ambiguous rows: the pair of types that it leaves open, how it binds, and its lines."""
+
+    pair: tuple[str, str]
+    shape: Shape
+    lines: Lines
+
+
 def plan_scenes(seed: int, sizes: Sizes, shares: Shares | None = None) -> dict[str, tuple[Scene, ...]]:
     """Plan the scenes of each part; the rows of a part are its scenes times four languages."""
     shares = shares or Shares()
@@ -86,16 +97,41 @@ def _plan_part(seed: int, part: str, rows: int, names: tuple[str, ...], shares: 
     twins = round(scenes * shares.ambiguous / 2)
     twos = round(twins * shares.two)
     distracted = round((twins - twos) * shares.distracted)
+    counts: dict[Kind, int] = {"two": twos, "distracted": distracted, "alone": twins - twos - distracted}
     seen: set[Text] = set()
-    for index in range(twins):
-        rng = Random(f"{seed}-{part}-twin-{index}")
-        kind = "two" if index < twos else "distracted" if index < twos + distracted else "alone"
-        yield from _twin_scenes(rng, part, f"{part}-a{index:05d}", kind, index, names, seen)
+    index = 0
+    for kind, count in counts.items():
+        for frame in islice(_deal(seed, part, kind), count):
+            rng = Random(f"{seed}-{part}-twin-{index}")
+            text = _ambiguous_text(rng, kind, frame, names)
+            while text in seen:
+                text = _ambiguous_text(rng, kind, frame, names)
+            seen.add(text)
+            yield from _twin_scenes(rng, f"{part}-a{index:05d}", kind, frame.pair, text)
+            index += 1
     plain = scenes - 2 * twins
     contradicting = round(plain * shares.contradicting)
     for index in range(plain):
         rng = Random(f"{seed}-{part}-plain-{index}")
         yield _plain_scene(rng, part, f"{part}-p{index:05d}", index < contradicting, index, names)
+
+
+def _deal(seed: int, part: str, kind: Kind) -> Iterator[_Frame]:
+    """Frames without end, each as often as any other."""
+    rng = Random(f"{seed}-{part}-{kind}")
+    test = part == "test"
+    shapes: tuple[Shape, ...] = ("bare",) if kind == "alone" else _TEST_SHAPES if test else _TRAIN_SHAPES
+    frames: list[_Frame] = []
+    for pair in sorted(ambiguous_frames.PREDICATES):
+        for shape in shapes:
+            if shape in ("bare", "side", "bracket"):
+                table = ambiguous_frames.TEST_PREDICATES if test else ambiguous_frames.PREDICATES
+            else:
+                table = ambiguous_frames.TEST_COMMENTS if test and shape != "stated" else ambiguous_frames.COMMENTS
+            frames.extend(_Frame(pair, shape, lines) for lines in table[pair])
+    while True:
+        rng.shuffle(frames)
+        yield from frames
 
 
 def _pick_name(rng: Random, names: tuple[str, ...], used: set[str]) -> tuple[str, ...]:
@@ -110,22 +146,11 @@ def _pick_name(rng: Random, names: tuple[str, ...], used: set[str]) -> tuple[str
     return tuple(chosen)
 
 
-Kind = Literal["two", "distracted", "alone"]
-
-
-def _twin_scenes(
-    rng: Random, part: str, group: str, kind: Kind, index: int, names: tuple[str, ...], seen: set[Text]
-) -> tuple[Scene, Scene]:
+def _twin_scenes(rng: Random, group: str, kind: Kind, pair: tuple[str, str], text: Ambiguous) -> tuple[Scene, Scene]:
     """Two scenes with one text, every mention with its other type in the second."""
-    pairs = sorted(ambiguous_frames.PREDICATES)
-    pair = pairs[index % len(pairs)]
-    while True:
-        text = _ambiguous_text(rng, part, kind, pair, names)
-        if text not in seen:
-            break
-    seen.add(text)
     other = rng.choice([type_ for type_ in TYPES if type_ not in pair])
     first, second = rng.sample(pair, 2)
+    groups = (f"{group}x", f"{group}y")
     scenes = []
     for number, (own, opposite) in enumerate([(first, second), (second, first)]):
         gold = (own, opposite) if kind == "two" else (own,)
@@ -135,7 +160,6 @@ def _twin_scenes(
             roles.append(Role(other, None))
         elif kind == "distracted":
             roles.append(Role(opposite, None, _opposite_side(text.cues[0])))
-        groups = (f"{group}x", f"{group}y")
         scenes.append(Scene(groups[number], groups[1 - number], text, gold, (pair,) * len(gold), tuple(roles)))
     return scenes[0], scenes[1]
 
@@ -144,23 +168,11 @@ def _opposite_side(cue: str) -> str | None:
     return {"left": "right", "right": "left"}.get(cue)
 
 
-def _ambiguous_text(rng: Random, part: str, kind: Kind, pair: tuple[str, str], names: tuple[str, ...]) -> Ambiguous:
-    test = part == "test"
+def _ambiguous_text(rng: Random, kind: Kind, frame: _Frame, names: tuple[str, ...]) -> Ambiguous:
     used: set[str] = set()
     mentions = tuple(_pick_name(rng, names, used) for _ in range(2 if kind == "two" else 1))
-    if kind == "alone":
-        cues: tuple[str, ...] = ()
-        shape = "bare"
-    else:
-        cues = tuple(rng.sample(rng.choice((POSITIONS, COLOURS)), len(mentions)))
-        shape = rng.choice(_TEST_SHAPES if test else _TRAIN_SHAPES)
-    if shape in ("bare", "side", "bracket"):
-        lines = (ambiguous_frames.TEST_PREDICATES if test else ambiguous_frames.PREDICATES)[pair]
-    elif shape == "stated":
-        lines = ambiguous_frames.COMMENTS[pair]
-    else:
-        lines = (ambiguous_frames.TEST_COMMENTS if test else ambiguous_frames.COMMENTS)[pair]
-    return Ambiguous(shape, rng.choice(lines), mentions, cues)
+    cues = () if kind == "alone" else tuple(rng.sample(rng.choice((POSITIONS, COLOURS)), len(mentions)))
+    return Ambiguous(frame.shape, frame.lines, mentions, cues)
 
 
 def _plain_scene(rng: Random, part: str, group: str, contradicting: bool, index: int, names: tuple[str, ...]) -> Scene:
