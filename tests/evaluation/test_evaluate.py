@@ -1,0 +1,104 @@
+import pytest
+from PIL import Image
+
+from babelens.data import read_corpus, read_split
+from babelens.evaluation.evaluate import evaluate
+from babelens.models.decode import decode_corpus
+from babelens.schema import InputError, write_tags
+
+SENTENCES = [
+    ["Anna", "visited", "Paris"],
+    ["Le", "maire", "de", "Lyon", "!"],
+    ["Siemens"],
+    ["El", "Real", "Madrid", "de", "Bogotá", "ganó", "ayer"],
+    ["x", "y"],
+    ["Köln", "am", "Rhein"],
+]
+PICTURES = ["one", "broken", "nowhere", None, "one", None]
+
+
+@pytest.fixture(scope="module")
+def folder(tiny_tagger, tmp_path_factory):
+    """Two languages; the gold entities are the model's own but for known changes: 2 left out, 1 of another type."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "images").mkdir()
+    Image.new("RGB", (9, 9), (200, 100, 0)).save(folder / "images" / "one.png")
+    (folder / "images" / "broken.jpg").write_bytes(b"")
+    _write(folder, [[]] * len(SENTENCES))
+    found, _ = decode_corpus(tiny_tagger, read_split(folder, "test"))
+    assert sum(map(len, found)) > 4 and len(found[3]) > 2
+    gold = [list(entities) for entities in found]
+    del gold[3][0], gold[3][0]
+    first = gold[0][0]
+    gold[0][0] = type(first)(first.start, first.end, "LOC" if first.type != "LOC" else "PER")
+    _write(folder, gold)
+    return folder
+
+
+def _write(folder, gold):
+    """The first three sentences are English, the others Spanish."""
+    for language, rows in (("en", range(3)), ("es", range(3, 6))):
+        lines = []
+        for row in rows:
+            lines += [f"IMGID:{PICTURES[row]}"] if PICTURES[row] else []
+            tags = write_tags(gold[row], len(SENTENCES[row]))
+            lines += [f"{word}\t{tag}" for word, tag in zip(SENTENCES[row], tags, strict=True)] + [""]
+        (folder / language).mkdir(exist_ok=True)
+        (folder / language / "test.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def found(tiny_tagger, folder):
+    return evaluate(tiny_tagger, read_split(folder, "test"), batch=2)
+
+
+def test_scores_are_those_of_the_known_mistakes(found):
+    total = sum(map(len, found.predicted))
+    micro = found.scores.micro
+    assert (micro.tp, micro.fp, micro.fn) == (total - 3, 3, 1)
+    assert micro.precision == pytest.approx(100 * (total - 3) / total)
+    assert (found.scores.boundaries.fp, found.scores.boundaries.fn) == (2, 0)
+    spanish = sum(map(len, found.predicted[3:]))
+    assert (found.languages["es"].micro.tp, found.languages["es"].micro.fp) == (spanish - 2, 2)
+    assert (found.languages["en"].micro.fp, found.languages["en"].micro.fn) == (1, 1)
+
+
+def test_rows_are_counted_by_what_became_of_their_pictures(found):
+    assert found.status == ["used", "unreadable", "missing", "none", "used", "none"]
+    assert found.pictures == {"missing": 1, "none": 2, "unreadable": 1, "used": 2}
+    assert set(found.images) == {"missing", "none", "unreadable", "used"}
+    assert found.images["none"].micro.fp == 2 and found.images["used"].micro.fn == 1
+
+
+def test_the_result_as_plain_data(found):
+    plain = found.to_dict()
+    assert set(plain) == (
+        {"micro", "macro", "boundaries", "types", "languages", "sources", "images", "pictures", "rows"}
+    )
+    assert set(plain["micro"]) == {"precision", "recall", "f1", "support"}
+    assert plain["micro"]["f1"] == found.scores.micro.f1 and plain["rows"] == 6
+    assert set(plain["languages"]) == {"en", "es"} and len(plain["sources"]) == 1
+    parts = plain["languages"].values()
+    assert sum(part["support"] for part in parts) == plain["micro"]["support"]
+    assert sum(part["support"] for part in plain["images"].values()) == plain["micro"]["support"]
+
+
+def test_the_size_of_the_batch_changes_nothing_and_steps_count_rows(tiny_tagger, folder, found):
+    steps = []
+    again = evaluate(tiny_tagger, read_split(folder, "test"), batch=5, step=steps.append)
+    assert again.to_dict() == found.to_dict() and again.predicted == found.predicted
+    assert steps == [5, 1]
+
+
+def test_types_that_the_model_does_not_know_are_refused_unless_renamed(tiny_tagger, tmp_path):
+    file = tmp_path / "test.txt"
+    file.write_text("a\tB-OTHER\nb\tB-TIME\nc\tB-PER\n\n")
+    with pytest.raises(InputError, match=r"\(LOC, MISC, ORG, PER\), found OTHER, TIME in the data; --types OTHER="):
+        evaluate(tiny_tagger, read_corpus(file))
+    done = evaluate(tiny_tagger, read_corpus(file, types={"OTHER": "MISC", "TIME": "O"}))
+    assert done.scores.micro.support == 2 and done.scores.types["MISC"].support == 1
+
+
+def test_an_empty_corpus_is_refused(tiny_tagger, folder):
+    with pytest.raises(InputError, match="expected at least one row"):
+        evaluate(tiny_tagger, read_split(folder, "test").select([]))
