@@ -121,7 +121,7 @@ def _ticks(low: float | int, high: float | int, *, whole: bool = False, most: in
     if whole:
         step = float(max(1, math.ceil(step)))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(number * step, 12) for number in range(first, max(last, first + 1) + 1)]
+    return [float(f"{number * step:.12g}") for number in range(first, max(last, first + 1) + 1)]
 
 
 def _marker(shape: str, x: float, y: float, hint: str) -> str:

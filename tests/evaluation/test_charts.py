@@ -21,7 +21,7 @@ def lines(html: str) -> list[list[tuple[float, float]]]:
 
 def labels(html: str, anchor: str) -> dict[float, float]:
     """Where the numbers of an axis stand: x of those below, y of those at the left (their baseline is 4 lower)."""
-    found = re.findall(rf'<text x="([^"]*)" y="([^"]*)" text-anchor="{anchor}">(-?[\d.]+)</text>', html)
+    found = re.findall(rf'<text x="([^"]*)" y="([^"]*)" text-anchor="{anchor}">(-?[\d.]+(?:e[-+]\d+)?)</text>', html)
     return {float(name): float(x) if anchor == "middle" else float(y) - 4 for x, y, name in found}
 
 

@@ -30,7 +30,7 @@ def close(counts: Counts | Average, theirs: dict[str, float]) -> bool:
 
 @pytest.mark.parametrize("scheme", ["iob2", "bioes"])
 @given(data=st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_equals_seqeval_on_any_tags(scheme: str, data: st.DataObject) -> None:
     rows = data.draw(rows_of(TAGS[scheme]))
     gold = [[tag for tag, _ in row] for row in rows]
