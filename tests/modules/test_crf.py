@@ -113,11 +113,14 @@ def test_marginals_are_sums_over_all_paths(case, temperature):
 def test_gradients_are_those_of_the_enumeration():
     emissions, tags, mask, chain = random_case(3, 1, (4, 2, 1))
     leaves = [leaf.requires_grad_() for leaf in (emissions, *chain)]
-    found = torch.autograd.grad(negative_log_likelihood(emissions, tags, mask, chain).sum(), leaves)
+    weights = (1.0, -2.0, 0.5)
+    losses = negative_log_likelihood(emissions, tags, mask, chain)
+    found = torch.autograd.grad((losses * torch.tensor(weights)).sum(), leaves)
     total = torch.zeros((), dtype=torch.float64)
     for row, length in enumerate((4, 2, 1)):
         scores = dict(all_paths(emissions[row], length, chain))
-        total = total + brute_partition(emissions[row], length, chain) - scores[tuple(tags[row, :length].tolist())]
+        loss = brute_partition(emissions[row], length, chain) - scores[tuple(tags[row, :length].tolist())]
+        total = total + weights[row] * loss
     for gradient, expected in zip(found, torch.autograd.grad(total, leaves), strict=True):
         torch.testing.assert_close(gradient, expected, atol=1e-5, rtol=1e-4)
 

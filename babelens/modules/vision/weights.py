@@ -1,6 +1,7 @@
 """Encoders of transformers: new from a configuration, pretrained by name, or empty for a checkpoint to fill."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -8,6 +9,7 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 from transformers.initialization import no_init_weights
+from transformers.utils import logging
 
 Config = TypeVar("Config", bound=PreTrainedConfig)
 Encoder = TypeVar("Encoder", bound=PreTrainedModel)
@@ -37,17 +39,38 @@ def load(kind: type[Encoder], name: str, models: Collection[str]) -> Encoder:
 
     Raises:
         OSError: nothing can be read under that name.
-        ValueError: it is another kind of model, or lacks weights.
+        ValueError: it is another kind of model, or its weights are lacking or of other sizes.
     """
-    found = AutoConfig.from_pretrained(name).model_type
+    try:
+        found = AutoConfig.from_pretrained(name).model_type
+    except OSError as error:
+        reason = str(error).partition("\n")[0]
+        raise OSError(
+            f"{name}: expected a folder with a model or a model of the hub, found neither ({reason})"
+        ) from error
     if found not in models:
         raise ValueError(f"{name}: expected a model of type {' or '.join(models)}, found {found}")
-    loaded: Any = kind.from_pretrained(name, dtype=torch.float32, output_loading_info=True)
+    with _quietly():
+        try:
+            loaded: Any = kind.from_pretrained(name, dtype=torch.float32, output_loading_info=True)
+        except RuntimeError as error:
+            raise ValueError(f"{name}: expected weights of the sizes in its configuration, found others") from error
     encoder, report = loaded
     lacking = sorted(report["missing_keys"])
     if lacking:
         raise ValueError(f"{name}: expected all weights of {kind.__name__}, found none for {', '.join(lacking[:3])}")
     return encoder
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the table of transformers that lists the other half of a CLIP model as unexpected."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 def hollow(kind: type[Encoder], folder: Path) -> Encoder:

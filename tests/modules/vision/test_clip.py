@@ -166,6 +166,26 @@ def test_a_checkpoint_that_lacks_weights_is_refused(tmp_path):
         Clip(name=str(tmp_path)).build(Origin(), 16)
 
 
+def test_weights_of_other_sizes_are_refused(checkpoint):
+    folder, _ = checkpoint
+    config = json.loads((folder / "config.json").read_text())
+    config.get("vision_config", config)["intermediate_size"] = 32
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="expected weights of the sizes in its configuration"):
+        Clip(name=str(folder)).build(Origin(), 16)
+
+
+@pytest.mark.parametrize("name", ["some/model", "/no/such/folder"])
+def test_a_name_that_leads_nowhere_is_told(name):
+    with pytest.raises(OSError, match=rf"{name}: expected a folder with a model or a model of the hub, found neither"):
+        Clip(name=name).build(Origin(), 16)
+
+
+def test_the_other_half_of_clip_is_no_warning(checkpoint, capfd):
+    Clip(name=str(checkpoint[0])).build(Origin(), 16)
+    assert "UNEXPECTED" not in "".join(capfd.readouterr())
+
+
 def test_declaration_survives_json():
     declared = Clip(name="some/model", fit="pad", trained=False)
     assert msgspec.json.decode(msgspec.json.encode(declared), type=Clip) == declared
