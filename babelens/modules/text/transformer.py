@@ -103,7 +103,8 @@ class TransformerEncoder(nn.Module):
     """Reads words as sub-tokens in context and gives one state per word (2M-NER, Eqs. 1-3).
 
     `pooled` is the encoder's pooler output (BERT: a tanh layer over [CLS]) or, where it has no pooler, the last state
-    of the first sub-token. A row of several windows is pooled from its first.
+    of the first sub-token. A row of several windows is pooled from its first. A pooler whose weights a published
+    checkpoint lacks starts at random; transformers warns of it.
     """
 
     def __init__(self, declaration: Transformer, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:

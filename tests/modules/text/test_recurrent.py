@@ -1,0 +1,147 @@
+import msgspec
+import pytest
+import torch
+from torch import nn
+
+from babelens.modules.origin import Origin
+from babelens.modules.text.recurrent import LockedDropout, Recurrent
+from babelens.modules.text.vocabulary import UNKNOWN
+from babelens.schema import InputError
+
+SMALL = {"word_dim": 8, "hidden": 6}
+ALL = {**SMALL, "layers": 2, "casing_dim": 3, "subwords": 40, "word_dropout": 0.1}
+
+
+def build(sentences, **fields):
+    torch.manual_seed(0)
+    return Recurrent(**fields).build(Origin(words=lambda: sentences))
+
+
+def by_hand(encoder, words: list[str], kind: str) -> torch.Tensor:
+    """One sentence alone: characters word by word, then the two directions run apart, without packing."""
+    vocabulary = encoder.tokens.vocabulary
+    parts = []
+    for word in words:
+        vector = [encoder.words.weight[vocabulary.number(word)]]
+        characters = torch.tensor(vocabulary.spell(word))
+        if kind == "lstm":
+            read = encoder.speller.lstm(encoder.speller.characters(characters)[None])[0][0]
+            half = read.shape[1] // 2
+            vector.append(torch.cat([read[-1, :half], read[0, half:]]))
+        elif kind == "cnn":
+            embedded = nn.functional.pad(encoder.speller.characters(characters), (0, 0, 1, 1))
+            weight, bias = encoder.speller.filters.weight, encoder.speller.filters.bias
+            answers = [torch.einsum("owk,kw->o", weight, embedded[n : n + 3]) + bias for n in range(len(characters))]
+            vector.append(torch.stack(answers).amax(0))
+        parts.append(torch.cat(vector))
+    return encoder.layers[0](torch.stack(parts)[None])[0][0]
+
+
+@pytest.mark.parametrize("characters", ["none", "lstm", "cnn"])
+def test_states_by_hand_whatever_pads_them(characters, sentences):
+    encoder = build(sentences, characters=characters, **SMALL).eval()
+    rows = [*sentences, [], ["Unseen", "\u200b", "", "x" * 30]]
+    encoded = encoder(encoder.tokens(rows))
+    assert encoder.dim == 12
+    for row, words in enumerate(rows):
+        assert encoded.mask[row].sum() == len(words)
+        assert (encoded.words[row, len(words) :] == 0).all()
+        if words:
+            expected = by_hand(encoder, words, characters)
+            torch.testing.assert_close(encoded.words[row, : len(words)], expected, atol=1e-5, rtol=0)
+            torch.testing.assert_close(encoded.pooled[row], expected.mean(0), atol=1e-5, rtol=0)
+        else:
+            assert (encoded.pooled[row] == 0).all()
+
+
+@pytest.mark.parametrize("characters", ["none", "lstm", "cnn"])
+def test_batch_of_one_is_batch_of_many(characters, sentences):
+    encoder = build(sentences, characters=characters, **ALL).eval()
+    many = encoder(encoder.tokens(sentences))
+    for row, words in enumerate(sentences):
+        one = encoder(encoder.tokens([words]))
+        torch.testing.assert_close(many.words[row, : len(words)], one.words[0], atol=1e-5, rtol=0)
+        torch.testing.assert_close(many.pooled[row], one.pooled[0], atol=1e-5, rtol=0)
+
+
+def test_subwords_add_the_mean_of_their_buckets(sentences):
+    encoder = build(sentences, subwords=30, **SMALL)
+    text = encoder.eval().tokens([["Zürich"]])
+    embedded = encoder._embed(text)[0, 0]
+    grams = [encoder.subwords.weight[gram] for gram in text.grams]
+    expected = encoder.words.weight[encoder.tokens.vocabulary.number("Zürich")] + torch.stack(grams).mean(0)
+    torch.testing.assert_close(embedded, expected)
+
+
+def test_words_seen_once_are_half_the_time_unknown(sentences):
+    encoder = build([["often", "once", "often"]], **SMALL).train()
+    often, once = (encoder.tokens.vocabulary.number(word) for word in ("often", "once"))
+    words = torch.tensor([[often, once, 0]] * 4000)
+    hidden = encoder._hide(words)
+    assert (hidden[:, 0] == often).all() and (hidden[:, 2] == 0).all()
+    assert 0.46 < (hidden[:, 1] == UNKNOWN).float().mean() < 0.54
+    assert torch.equal(encoder.eval()._hide(words), words)
+
+
+def test_word_dropout_hides_any_word_at_its_rate():
+    encoder = build([["often", "once", "often"]], word_dropout=0.2, **SMALL).train()
+    words = torch.full((4000, 1), encoder.tokens.vocabulary.number("often"))
+    assert 0.17 < (encoder._hide(words) == UNKNOWN).float().mean() < 0.23
+
+
+def test_unknown_word_is_learnt_in_training():
+    encoder = build([["a", "b", "c", "d"]], **SMALL).train()
+    encoder(encoder.tokens([["a", "b", "c", "d"]] * 8)).words.square().sum().backward()
+    assert encoder.words.weight.grad[UNKNOWN].abs().sum() > 0
+    assert encoder.words.weight.grad[0].abs().sum() == 0
+
+
+def test_locked_dropout_hides_the_same_units_of_all_words():
+    torch.manual_seed(0)
+    dropout = LockedDropout(0.25)
+    words = dropout(torch.ones(50, 7, 40))
+    assert (words == words[:, :1]).all()
+    assert words.unique().tolist() == pytest.approx([0.0, 4 / 3])
+    assert 0.2 < (words[:, 0] == 0).float().mean() < 0.3
+    assert not torch.equal(words[0], words[1])
+    assert (dropout.eval()(torch.ones(2, 3, 4)) == 1).all()
+
+
+@pytest.mark.parametrize("locked", [False, True])
+def test_dropout_in_training_only(sentences, locked):
+    encoder = build(sentences * 2, dropout=0.5, locked=locked, **SMALL)
+    text = encoder.tokens(sentences)
+    assert not torch.equal(encoder.train()(text).words, encoder(text).words)
+    assert torch.equal(encoder.eval()(text).words, encoder(text).words)
+
+
+@pytest.mark.parametrize("characters", ["none", "lstm", "cnn"])
+def test_rebuilt_from_its_folder(characters, tmp_path, sentences):
+    made = build(sentences, characters=characters, **ALL).eval()
+    made.save(tmp_path)
+    declaration = msgspec.convert(msgspec.to_builtins(Recurrent(characters=characters, **ALL)), Recurrent)
+    again = declaration.build(Origin(folder=tmp_path)).eval()
+    again.load_state_dict(made.state_dict())
+    assert torch.equal(again.singletons, made.singletons)
+    rows = [*sentences, ["neu", "1999"]]
+    assert torch.equal(again(again.tokens(rows)).words, made(made.tokens(rows)).words)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"hidden": 0}, "hidden: expected 1 or more, found 0"),
+        ({"subwords": -1}, "subwords: expected 0 or more, found -1"),
+        ({"dropout": 1.0}, "dropout: expected a share from 0 to below 1, found 1.0"),
+    ],
+)
+def test_mistakes_are_named(fields, message, sentences):
+    with pytest.raises(InputError, match=message):
+        build(sentences, **fields)
+
+
+def test_needs_words_or_a_folder(tmp_path):
+    with pytest.raises(InputError, match="found none"):
+        Recurrent().build(Origin())
+    with pytest.raises(InputError, match=r"vocabulary\.json"):
+        Recurrent().build(Origin(folder=tmp_path))
