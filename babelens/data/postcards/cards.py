@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from babelens.schema import Entity
@@ -52,7 +52,9 @@ def write_cards(path: Path, cards: Iterable[Card]) -> None:
     """Write cards as JSON lines."""
     with path.open("w", encoding="utf-8") as file:
         for card in cards:
-            file.write(json.dumps(asdict(card), ensure_ascii=False) + "\n")
+            entities = [{"start": entity.start, "end": entity.end, "type": entity.type} for entity in card.entities]
+            row = {**vars(card), "entities": entities, "things": [vars(thing) for thing in card.things]}
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 def read_cards(folder: Path, split: str | None = None) -> list[Card]:

@@ -53,17 +53,20 @@ _TEST = tuple(
 STYLES: dict[str, tuple[Style, ...]] = {"train": _TRAIN, "valid": _TRAIN, "test": _TEST}
 
 
+_SHIFT = 48  # pixels by which a pattern may be shifted, the period of the widest
+
+
 @cache
 def _pattern(kind: str) -> np.ndarray:
-    """Where a pattern marks a picture: (SIDE, SIDE) of booleans."""
-    y, x = np.mgrid[:SIDE, :SIDE]
+    """Where a pattern marks a picture: (SIDE + _SHIFT, SIDE + _SHIFT) of booleans."""
+    y, x = np.mgrid[: SIDE + _SHIFT, : SIDE + _SHIFT]
+    grains = np.random.Generator(np.random.PCG64(5)).random((len(y) // 2, len(y) // 2)) < 0.3
     patterns = {
         "banded": (y % 14) < 5,
         "dotted": ((x % 12) - 6) ** 2 + ((y % 12) - 6) ** 2 < 9,
         "hatched": ((x + y) % 12) < 4,
         "crossed": (((x + y) % 16) < 3) | (((x - y) % 16) < 3),
-        "speckled": np.random.Generator(np.random.PCG64(5)).random((SIDE // 2, SIDE // 2)).repeat(2, 0).repeat(2, 1)
-        < 0.3,
+        "speckled": grains.repeat(2, 0).repeat(2, 1),
         "striped": (y % 40) < 20,
         "checked": ((x // 24) + (y // 24)) % 2 == 0,
         "slanted": ((x - y) % 48) < 20,
@@ -80,21 +83,22 @@ def _noise(level: int) -> np.ndarray:
 
 def paint_ground(style: Style, rng: Random) -> np.ndarray:
     """Paint a background of pale, hardly coloured tones: (SIDE, SIDE, 3) of bytes."""
-    base = np.array(rng.choice(_GROUNDS), np.int16) + rng.randint(-8, 8)
+    base = np.array(rng.choice(_GROUNDS), np.float32) + rng.randint(-8, 8)
     shade = rng.choice((-26, -18, 14))
-    if style.ground in ("plain", "fading", "clouded"):
-        amount = np.zeros((SIDE, SIDE, 1), np.float32)
-        ramp = np.linspace(0, 1, SIDE, dtype=np.float32)
-        if style.ground == "fading":
-            amount[:] = ramp[:, None, None] if rng.random() < 0.5 else ramp[None, :, None]
-        elif style.ground == "clouded":
-            wave = np.sin(ramp * rng.uniform(6, 12) + rng.uniform(0, 6))
-            amount[:] = (wave[:, None] * np.sin(ramp * rng.uniform(6, 12) + rng.uniform(0, 6)))[..., None]
-        ground = base + (amount * shade * 1.4).astype(np.int16)
+    steps = np.linspace(0, 1, SIDE, dtype=np.float32)
+    tones = (base + steps[:, None] * shade * 1.4).clip(0, 255).astype(np.uint8)
+    if style.ground == "plain":
+        place = np.zeros((SIDE, SIDE), np.uint8)
+    elif style.ground == "fading":
+        place = np.broadcast_to(np.arange(SIDE, dtype=np.uint8), (SIDE, SIDE))
+        place = place.T if rng.random() < 0.5 else place
+    elif style.ground == "clouded":
+        across, down = (np.sin(steps * rng.uniform(6, 12) + rng.uniform(0, 6)) for _ in range(2))
+        place = ((down[:, None] * across + 1) * 127).astype(np.uint8)
     else:
-        mask = np.roll(_pattern(style.ground), (rng.randrange(48), rng.randrange(48)), (0, 1))
-        ground = np.where(mask[..., None], base, base + shade)
-    return ground.clip(0, 255).astype(np.uint8)
+        y, x = rng.randrange(_SHIFT), rng.randrange(_SHIFT)
+        place = _pattern(style.ground)[y : y + SIDE, x : x + SIDE] * np.uint8(180)
+    return np.take(tones, place, axis=0)
 
 
 def colour_figure(figure: np.ndarray, colour: str, style: Style, rng: Random) -> np.ndarray:
@@ -114,12 +118,12 @@ def colour_figure(figure: np.ndarray, colour: str, style: Style, rng: Random) ->
         table = np.repeat(table[None], 2, 0)
         table[1, [BODY, SHADE]] *= 0.72
         ramp = np.linspace(0, 1, len(figure), dtype=np.float32)[:, None, None]
-        blended = table[0][figure] * (1 - ramp) + table[1][figure] * ramp
+        blended = np.take(table[0], figure, 0) * (1 - ramp) + np.take(table[1], figure, 0) * ramp
         return blended.astype(np.uint8)
     if style.filling != "flat":
         height, width = figure.shape
         figure = np.where((figure == BODY) & _pattern(style.filling)[:height, :width], MARK, figure)
-    return table.astype(np.uint8)[figure]
+    return np.take(table.astype(np.uint8), figure, axis=0)
 
 
 def add_noise(picture: np.ndarray, rng: Random) -> np.ndarray:
