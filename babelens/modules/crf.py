@@ -77,7 +77,7 @@ def best_paths(emissions: Emissions, mask: WordMask, chain: Chain) -> list[list[
     back = torch.stack(origins, 1).tolist() if origins else [[] for _ in tags]
     paths = []
     for tag, end, steps in zip(tags, last.tolist(), back, strict=True):
-        path = [tag]
+        path = [tag] if end >= 0 else []  # a row without words has a path without tags
         for word in range(end - 1, -1, -1):
             path.append(steps[word][path[-1]])
         paths.append(path[::-1])

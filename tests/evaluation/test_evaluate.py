@@ -102,3 +102,11 @@ def test_types_that_the_model_does_not_know_are_refused_unless_renamed(tiny_tagg
 def test_an_empty_corpus_is_refused(tiny_tagger, folder):
     with pytest.raises(InputError, match="expected at least one row"):
         evaluate(tiny_tagger, read_split(folder, "test").select([]))
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_row_without_words_has_no_entities(tiny_tagger, tmp_path, batch):
+    rows = ['{"text": "", "entities": []}', '{"tokens": ["a", "b"], "ner_tags": ["O", "B-PER"]}']
+    (tmp_path / "test.jsonl").write_text("\n".join([*rows, rows[0]]) + "\n")
+    found = evaluate(tiny_tagger, read_split(tmp_path, "test"), batch=batch)
+    assert found.predicted[0] == found.predicted[2] == ()
