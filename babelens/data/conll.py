@@ -15,11 +15,12 @@ from typing import TextIO
 
 from babelens.data.problems import Problems, quote
 from babelens.data.rows import Row
-from babelens.schema import SCHEMES, Example, Scheme, TagError, read_tags, write_tags
+from babelens.schema import SCHEMES, Example, InputError, Scheme, TagError, read_tags, write_tags
 
 IMAGE = "IMGID:"
 DOCUMENT = "-DOCSTART-"
 _SNIFFED = 1 << 20
+_MARK = "\ufeff"
 _ENOUGH = 20
 _SCHEME_HINT = "pass the scheme if this file uses another"
 
@@ -195,24 +196,30 @@ def write_conll(examples: Iterable[Example], file: TextIO, scheme: Scheme = "iob
     """Write sentences as tab-separated CoNLL with `IMGID:` lines; give their number.
 
     Raises:
-        ValueError: a sentence without words, or a word or id that the format cannot hold.
+        InputError: a sentence without words, or a word or id that the format cannot hold.
     """
     if scheme not in SCHEMES:
         raise ValueError(f"expected one of {', '.join(SCHEMES)}, found {scheme!r}")
     total = 0
     for example in examples:
-        if not example.words:
-            raise ValueError(f"expected at least one word in row {example.id}: CoNLL has no empty sentences")
-        for image in example.images:
-            if "\n" in image or "\t" in image or image != image.rstrip("\r") or not image:
-                raise ValueError(f"expected a picture id of one line in row {example.id}, found {quote(image)}")
-            file.write(f"{IMAGE}{image}\n")
-        for word, tag in zip(example.words, write_tags(example.entities, len(example.words), scheme), strict=True):
-            if not word or "\t" in word or "\n" in word:
-                raise ValueError(
-                    f"expected a word without tabs and line feeds in row {example.id}, found {quote(word)}"
-                )
-            file.write(f"{word}\t{tag}\n")
-        file.write("\n")
+        lines = [f"{IMAGE}{_field(image, example.id)}" for image in example.images]
+        tags = write_tags(example.entities, len(example.words), scheme)
+        lines += [
+            f"{_field(word, example.id)}\t{_field(tag, example.id)}"
+            for word, tag in zip(example.words, tags, strict=True)
+        ]
+        if not example.words or example.words[0] == DOCUMENT:
+            found = "none" if not example.words else DOCUMENT
+            raise InputError(f"expected a first word that is not {DOCUMENT} in row {example.id}, found {found}")
+        if not total and lines[0].startswith(_MARK):
+            # A reader takes the first one off: it is the mark of the file.
+            file.write(_MARK)
+        file.write("\n".join(lines) + "\n\n")
         total += 1
     return total
+
+
+def _field(value: str, row: str) -> str:
+    if not value or "\t" in value or "\n" in value or value.endswith("\r"):
+        raise InputError(f"expected words, types and picture ids of one line in row {row}, found {quote(value)}")
+    return value

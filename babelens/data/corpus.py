@@ -7,7 +7,7 @@ from functools import cached_property
 from hashlib import blake2b
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -165,6 +165,15 @@ class Corpus:
             for word in row.violations:
                 yield Problem(part.path, row.line + word, "a tag that its scheme allows here", f"{row.words[word]!r}")
 
+    @property
+    def widened(self) -> int:
+        """How many entities were given by character offsets inside a word, and widened to the whole word."""
+        total = 0
+        for number, part in enumerate(self.parts):
+            mine = self._index[self._index[:, 0] == number, 1]
+            total += int(np.asarray(part.rows.column("widened").to_numpy())[mine].sum())
+        return total
+
     def line(self, i: int) -> tuple[Path, int]:
         """The file of a row and the line of its first word (CoNLL), of the row (JSONL), or its number (tables)."""
         part, row = self._locate(i)
@@ -190,16 +199,14 @@ class Corpus:
         stores = self._stores
         return next((store for store in stores if store.holds(key)), stores[0] if stores else ImageStore())
 
-    def picture_file(self, image: str, key: str, *, embed: bool) -> dict[str, Any]:
-        """A picture as Hugging Face keeps it, `{"bytes", "path"}`, undecoded.
+    def picture_content(self, key: str) -> bytes | None:
+        """The bytes of a picture as they are, or None where it is missing."""
+        return self._owner(key).content(key)
 
-        Bytes are given with `embed` (the path is then the id), and of pictures that have no file of their own.
-        """
+    def picture_source(self, key: str) -> Path | bytes | None:
+        """The file of a picture, or its bytes where it has none of its own, or None where it is missing."""
         store = self._owner(key)
-        file = store.file(key)
-        content = store.content(key) if embed or file is None else None
-        path = image if embed or file is None else str(file)
-        return {"bytes": content, "path": path}
+        return store.file(key) or store.content(key)
 
     @cached_property
     def picture_numbers(self) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from babelens.data.languages import is_language
 from babelens.data.problems import fault, listing
@@ -14,6 +15,8 @@ SPLITS: dict[str, tuple[str, ...]] = {
 CONLL = (".txt", ".conll", ".tsv", ".iob", ".iob2", ".bio")
 JSONL = (".jsonl", ".ndjson", ".json")
 PARQUET = (".parquet",)
+Kind = Literal["conll", "jsonl", "parquet"]
+KINDS: dict[Kind, tuple[str, ...]] = {"conll": CONLL, "jsonl": JSONL, "parquet": PARQUET}
 ENDINGS = (*CONLL, *JSONL, *PARQUET)
 
 
@@ -92,11 +95,19 @@ def parse_spec(spec: str | Path) -> tuple[str | None, Path]:
     return None, Path(spec)
 
 
-def kind_of(path: Path) -> str:
-    """What a file is, by its ending; by its first bytes where the ending says nothing."""
-    for kind, endings in (("conll", CONLL), ("jsonl", JSONL), ("parquet", PARQUET)):
+def kind_of_name(path: Path) -> Kind | None:
+    """What a file is by the ending of its name, or None where that says nothing."""
+    for kind, endings in KINDS.items():
         if path.suffix in endings:
             return kind
+    return None
+
+
+def kind_of(path: Path) -> Kind:
+    """What a file is, by its ending; by its first bytes where the ending says nothing."""
+    kind = kind_of_name(path)
+    if kind is not None:
+        return kind
     with open(path, "rb") as file:
         start = file.read(64).lstrip()
     if start.startswith(b"PAR1"):

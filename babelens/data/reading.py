@@ -170,6 +170,18 @@ def make_reading(
     return Reading(language, source, dict(types or {}), [Path(folder) for folder in folders], strict_images, scheme)
 
 
+def read_places(places: Sequence[Place], how: Reading) -> dict[str, Corpus]:
+    """Read files as parts of one corpus, by name; files of one name (the shards of a part) are joined.
+
+    Raises:
+        DataError: a file cannot be read.
+    """
+    read: dict[str, list[Corpus]] = {}
+    for place in places:
+        read.setdefault(place.name, []).append(read_place(place, how))
+    return {name: Corpus.concatenate(corpora) for name, corpora in read.items()}
+
+
 def read_place(place: Place, how: Reading) -> Corpus:
     """Read a file through the cache.
 

@@ -12,7 +12,8 @@ from babelens.data.corpus import Corpus
 from babelens.data.problems import fault
 from babelens.schema import Example
 
-KINDS = ("picture", "group", "text")
+KINDS = ("picture", "group", "text", "similar text")
+_TYING = ("picture", "group", "similar text")
 _EXAMPLES = 5
 
 
@@ -22,22 +23,28 @@ def normalise(words: Sequence[str]) -> str:
 
 
 def _keys(corpus: Corpus) -> Iterator[tuple[int, str, str]]:
-    """What each row may share with others: (row, kind, value). Rows without words share no text."""
+    """What each row may share with others: (row, kind, value). Rows without words share no text.
+
+    "text" is the same words; "similar text" the same but for letter case and blanks (see `normalise`).
+    """
     for number, example in enumerate(corpus):
         if example.images:
             for key in corpus.picture_keys(number):
                 yield number, "picture", key
         if example.group is not None:
             yield number, "group", example.group
-        text = normalise(example.words)
-        if text:
-            yield number, "text", text
+        similar = normalise(example.words)
+        if similar:
+            yield number, "text", "\n".join(example.words)
+            yield number, "similar text", similar
 
 
-def _hashed(corpus: Corpus) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _hashed(corpus: Corpus, wanted: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All keys as 64-bit digests (sixteen bytes a key, whatever the texts weigh), sorted; with their rows and kinds."""
     rows, kinds, digests = [], [], []
     for number, kind, value in _keys(corpus):
+        if kind not in wanted:
+            continue
         rows.append(number)
         kinds.append(KINDS.index(kind))
         digests.append(int.from_bytes(blake2b(f"{kind}\0{value}".encode(), digest_size=8).digest(), "big"))
@@ -51,7 +58,7 @@ def units(corpus: Corpus) -> np.ndarray:
 
     Units are numbered from 0 in the order of their first row.
     """
-    digest, rows, _ = _hashed(corpus)
+    digest, rows, _ = _hashed(corpus, _TYING)
     roots = np.arange(len(corpus))
 
     def root(row: int) -> int:
@@ -110,7 +117,10 @@ def take_share(corpus: Corpus, share: float, *, seed: int = 0, from_end: bool = 
 
 @dataclass(frozen=True)
 class Leak:
-    """What two parts of a corpus share: how many distinct pictures, groups or texts, and the first rows that do."""
+    """What two parts of a corpus share: how many distinct pictures, groups or texts, and the first rows that do.
+
+    "similar text" counts the same texts too.
+    """
 
     parts: tuple[str, str]
     kind: str
@@ -120,7 +130,7 @@ class Leak:
 
 def leaks(parts: Mapping[str, Corpus]) -> list[Leak]:
     """What stands in more than one part; an empty list where the parts are clean."""
-    hashed = {name: _hashed(part) for name, part in parts.items()}
+    hashed = {name: _hashed(part, KINDS) for name, part in parts.items()}
     found: list[Leak] = []
     for one, other in combinations(parts, 2):
         digests, rows, kinds = hashed[one]

@@ -118,7 +118,7 @@ def to_batches(corpus: Corpus, schema: pa.Schema, *, embed: bool) -> Iterator[pa
         pictures = []
         if example.images:
             pairs = zip(example.images, corpus.picture_keys(number), strict=True)
-            pictures = [corpus.picture_file(image, key, embed=embed) for image, key in pairs]
+            pictures = [_picture(corpus, image, key, embed) for image, key in pairs]
         batch.append(
             {
                 "id": example.id,
@@ -139,6 +139,14 @@ def to_batches(corpus: Corpus, schema: pa.Schema, *, embed: bool) -> Iterator[pa
             batch, size = [], 0
     if batch:
         yield pa.RecordBatch.from_pylist(batch, schema=schema)
+
+
+def _picture(corpus: Corpus, image: str, key: str, embed: bool) -> dict[str, Any]:
+    """A picture as Hugging Face keeps it, undecoded: its bytes and its id, or the path of its file."""
+    source = corpus.picture_source(key)
+    if isinstance(source, Path):
+        return {"bytes": source.read_bytes(), "path": image} if embed else {"bytes": None, "path": str(source)}
+    return {"bytes": source, "path": image}
 
 
 def write_parquet(corpus: Corpus, path: Path) -> int:
