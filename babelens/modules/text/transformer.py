@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import (
@@ -198,9 +199,13 @@ def _read(name: str, offline: bool) -> tuple[PreTrainedTokenizerBase, PreTrained
         raise InputError(
             f"text encoder {name!r}: expected the hub id or the folder of a Hugging Face encoder, found: {error}"
         ) from error
-    if config.is_encoder_decoder or not hasattr(config, "hidden_size"):
-        raise InputError(f"text encoder {name!r}: expected an encoder of text, found a {config.model_type} model")
+    _check_encoder(config)
     return tokenizer, config
+
+
+def _check_encoder(config: PreTrainedConfig) -> None:
+    if config.is_encoder_decoder or not hasattr(config, "hidden_size") or hasattr(config, "patch_size"):
+        raise InputError(f"expected an encoder of text, found a {config.model_type} model")
 
 
 def _pretrained(name: str, config: PreTrainedConfig) -> PreTrainedModel:
@@ -213,7 +218,10 @@ def _pretrained(name: str, config: PreTrainedConfig) -> PreTrainedModel:
 
 def _create(config: PreTrainedConfig) -> PreTrainedModel:
     """A model of random weights."""
-    return AutoModel.from_config(config, dtype=torch.float32)
+    try:
+        return AutoModel.from_config(config, dtype=torch.float32)
+    except (ValueError, KeyError, RuntimeError) as error:
+        raise InputError(f"expected the configuration of a {config.model_type} encoder, found: {error}") from error
 
 
 def _configure(scratch: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> PreTrainedConfig:
@@ -229,7 +237,12 @@ def _configure(scratch: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> P
             raise InputError(f"scratch: expected fields of a {type_} configuration ({near}), found {name!r}")
     fields.setdefault("vocab_size", len(tokenizer) if scratch else _MULTILINGUAL_ROWS)
     fields.setdefault("pad_token_id", tokenizer.pad_token_id)
-    return CONFIG_MAPPING[type_](**fields)
+    try:
+        config = CONFIG_MAPPING[type_](**fields)
+    except (ValueError, TypeError, StrictDataclassError) as error:
+        raise InputError(f"scratch: expected fields of a {type_} configuration, found: {error}") from error
+    _check_encoder(config)
+    return config
 
 
 def _limit(model: PreTrainedModel) -> int:

@@ -235,6 +235,23 @@ def test_mistakes_are_named(tmp_path, bert, sentences):
         msgspec.convert({"type": "transformer", "piece": "first"}, Transformer)
 
 
+@pytest.mark.parametrize(
+    ("scratch", "message"),
+    [
+        ({"hidden_size": 10, "num_attention_heads": 3}, "not a multiple"),
+        ({"hidden_size": "ten"}, "expected int, got str"),
+        ({"hidden_size": -4}, "expected the configuration of a bert encoder"),
+        ({"hidden_act": "gelo"}, "gelo"),
+        ({"model_type": "t5"}, "expected an encoder of text, found a t5 model"),
+        ({"model_type": "vit"}, "expected an encoder of text, found a vit model"),
+        ({"model_type": "clip"}, "expected an encoder of text, found a clip model"),
+    ],
+)
+def test_configurations_that_make_no_encoder(scratch, message, sentences):
+    with pytest.raises(InputError, match=message):
+        Transformer(scratch=scratch).build(Origin(words=lambda: sentences))
+
+
 def test_real_encoder(minilm):
     """Published weights through the ordinary path; the oracle is AutoModel on the tokenizer's own alignment."""
     encoder = build(minilm, pieces="mean")
