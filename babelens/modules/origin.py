@@ -9,8 +9,8 @@ from pathlib import Path
 class Origin:
     """What a declaration needs to build its part.
 
-    `folder` is the part's folder in a checkpoint: its configuration, tokenizer and preprocessor are read from there, and
-    its weights are filled in later by the checkpoint, so nothing is downloaded. Without a folder the part is new:
+    `folder` is the part's folder in a checkpoint: its configuration, tokenizer and preprocessor are read from there,
+    and its weights are filled in later by the checkpoint, so nothing is downloaded. Without a folder the part is new:
     pretrained by name, or from scratch, and then `words` gives the training sentences to learn a vocabulary from.
     """
 

@@ -4,4 +4,15 @@ from babelens.schema.errors import InputError
 from babelens.schema.example import Entity, Example
 from babelens.schema.tags import SCHEMES, Reading, Scheme, TagError, TagSet, read_tags, write_tags
 
-__all__ = ["SCHEMES", "Entity", "Example", "InputError", "Reading", "Scheme", "TagError", "TagSet", "read_tags", "write_tags"]
+__all__ = [
+    "SCHEMES",
+    "Entity",
+    "Example",
+    "InputError",
+    "Reading",
+    "Scheme",
+    "TagError",
+    "TagSet",
+    "read_tags",
+    "write_tags",
+]
