@@ -10,8 +10,8 @@ import codecs
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from io import TextIOBase, TextIOWrapper
 from pathlib import Path
-from typing import TextIO
 
 from babelens.data.problems import Problems, quote
 from babelens.data.rows import Row
@@ -22,6 +22,8 @@ DOCUMENT = "-DOCSTART-"
 _SNIFFED = 1 << 20
 _MARK = "\ufeff"
 _ENOUGH = 20
+# Stands for a faulty line, so that the lines after it are still counted right.
+_PLACEHOLDER = ("?", "O")
 _SCHEME_HINT = "pass the scheme if this file uses another"
 
 
@@ -72,7 +74,7 @@ def _split(line: str, tabs: bool) -> list[str]:
     return line.split("\t") if tabs else [field for field in line.split(" ") if field]
 
 
-def _open(path: Path) -> TextIO:
+def _open(path: Path) -> TextIOWrapper:
     return open(path, encoding="utf-8-sig", errors="surrogateescape", newline="\n")
 
 
@@ -105,7 +107,7 @@ def read_conll(path: Path, problems: Problems, scheme: Scheme | None = None) -> 
                     f"{layout.columns} columns separated by {separator} (token first, tag last)",
                     f"{len(fields)} in {quote(line)}",
                 )
-                block.add(number, "?", "O")
+                block.add(number, *_PLACEHOLDER)
     yield from block.end()
 
 
@@ -133,6 +135,7 @@ class _Block:
     def picture(self, line: int, image: str) -> None:
         if self._words:
             self._problems.add(line, f"a blank line before {IMAGE}", f"{quote(IMAGE + image)} inside a sentence")
+            self.add(line, *_PLACEHOLDER)
             return
         if not image:
             self._problems.add(line, f"a picture id after {IMAGE}", "nothing")
@@ -192,7 +195,7 @@ def _bytes(text: str) -> str:
     return f"the byte 0x{ord(bad) - 0xDC00:02X} in {quote(shown)}"
 
 
-def write_conll(examples: Iterable[Example], file: TextIO, scheme: Scheme = "iob2") -> int:
+def write_conll(examples: Iterable[Example], file: TextIOBase, scheme: Scheme = "iob2") -> int:
     """Write sentences as tab-separated CoNLL with `IMGID:` lines; give their number.
 
     Raises:

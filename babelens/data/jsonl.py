@@ -1,8 +1,9 @@
 """JSONL files: one row a line, in the two shapes of `records`."""
 
 from collections.abc import Iterable, Iterator
+from io import TextIOBase
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import msgspec
 
@@ -96,7 +97,7 @@ def record_of(example: Example, scheme: Scheme = "iob2") -> dict[str, Any]:
     return record
 
 
-def write_jsonl(examples: Iterable[Example], file: TextIO, scheme: Scheme = "iob2") -> int:
+def write_jsonl(examples: Iterable[Example], file: TextIOBase, scheme: Scheme = "iob2") -> int:
     """Write examples as JSONL; give their number."""
     total = 0
     encode = msgspec.json.Encoder().encode

@@ -59,13 +59,13 @@ class Problems:
             self.kept.append(Problem(self.path, line, expected, found))
 
     def raise_if_any(self) -> None:
-        """Raise what was noted.
+        """Raise what was noted, in the order of lines.
 
         Raises:
             DataError: at least one fault was noted.
         """
         if self.total:
-            raise DataError(self.kept, self.total)
+            raise DataError(sorted(self.kept, key=lambda problem: problem.line or 0), self.total)
 
 
 def fault(path: str | Path, expected: str, found: str, line: int | None = None) -> DataError:
