@@ -33,6 +33,10 @@ class Pen:
         place = (x0 * self.size, y0 * self.size, x1 * self.size, y1 * self.size)
         self._draw.rounded_rectangle(place, corner * self.size, fill=fill, outline=self._ink, width=self.outline)
 
+    def patch(self, x0: float, y0: float, x1: float, y1: float, fill: int) -> None:
+        """A rectangle without an outline."""
+        self._draw.rectangle((x0 * self.size, y0 * self.size, x1 * self.size, y1 * self.size), fill=fill)
+
     def disc(self, x: float, y: float, rx: float, ry: float, fill: int) -> None:
         """An ellipse around a centre."""
         place = ((x - rx) * self.size, (y - ry) * self.size, (x + rx) * self.size, (y + ry) * self.size)
@@ -44,10 +48,10 @@ class Pen:
         self._draw.pieslice(place, 180, 360, fill=fill, outline=self._ink, width=self.outline)
 
     def stroke(self, points: Sequence[Point], width: float, fill: int) -> None:
-        """A line with round joints."""
+        """A line with round joints; thin ones have no outline, which would hide them."""
         line = [(x * self.size, y * self.size) for x, y in points]
         pixels = max(2, round(width * self.size))
-        if self.outline:
+        if self.outline and width > 0.05:
             self._draw.line(line, fill=INK, width=pixels + 2 * self.outline, joint="curve")
         self._draw.line(line, fill=fill, width=pixels, joint="curve")
 
@@ -91,59 +95,70 @@ def _person(pen: Pen, rng: Random) -> None:
 
 def _landscape(pen: Pen, rng: Random) -> None:
     """A framed patch of land in the colour of the thing, under a pale sky, wider than high."""
-    pen.box(0.02, 0.16, 0.98, 0.84, PALE)
-    kind = rng.choice(("mountains", "lake", "island", "village", "beach"))
-    if rng.random() < 0.6:
-        pen.disc(rng.uniform(0.15, 0.85), 0.27, 0.06, 0.06, TINT)
-    if kind in ("mountains", "lake"):
-        peak, second = rng.uniform(0.25, 0.45), rng.uniform(0.6, 0.8)
-        pen.shape([(0.4, 0.82), (second, rng.uniform(0.32, 0.42)), (0.96, 0.82)], SHADE)
-        top = rng.uniform(0.22, 0.3)
-        pen.shape([(0.04, 0.82), (peak, top), (0.74, 0.82)], BODY)
-        pen.shape([(peak - 0.07, top + 0.12), (peak, top), (peak + 0.07, top + 0.12)], PALE)
+    pen.box(0.01, 0.12, 0.99, 0.88, BODY)
+    pen.patch(0.07, 0.18, 0.93, 0.82, PALE)
+    kind = rng.choice(("mountains", "lake", "island", "beach", "village"))
+    draw = _mountains if kind in ("mountains", "lake") else _village if kind == "village" else _shore
+    draw(pen, rng, kind)
+
+
+def _mountains(pen: Pen, rng: Random, kind: str) -> None:
+    """A mountain with snow before a second one, on a plain or behind a lake."""
+    peak, second = rng.uniform(0.26, 0.46), rng.uniform(0.62, 0.8)
+    pen.shape([(0.4, 0.8), (second, rng.uniform(0.32, 0.42)), (0.92, 0.7), (0.92, 0.8)], SHADE)
+    top = rng.uniform(0.22, 0.3)
+    pen.shape([(0.08, 0.8), (0.08, 0.7), (peak, top), (0.76, 0.8)], BODY)
+    pen.shape([(peak - 0.07, top + 0.12), (peak, top), (peak + 0.07, top + 0.12)], PALE)
+    pen.patch(0.07, 0.7, 0.93, 0.83, BODY)
     if kind == "lake":
-        pen.disc(rng.uniform(0.4, 0.6), 0.72, 0.34, 0.09, TINT)
-    if kind in ("island", "beach"):
-        pen.box(0.03, 0.56, 0.97, 0.83, BODY)
-        for y in (0.64, 0.74):
-            x = rng.uniform(0.1, 0.4)
-            pen.stroke([(x, y), (x + 0.2, y), (x + 0.4, y + 0.02)], 0.02, TINT)
-        shore = rng.uniform(0.35, 0.65) if kind == "island" else rng.choice((0.1, 0.9))
-        pen.half(shore, 0.62, 0.26, 0.16, SHADE)
-        pen.stroke([(shore, 0.5), (shore + 0.05, 0.3)], 0.035, INK)
-        for turn in (-0.16, -0.09, 0.09, 0.16):
-            pen.stroke([(shore + 0.05, 0.3), (shore + 0.05 + turn, 0.33 - abs(turn) / 4)], 0.03, BODY)
-    if kind == "village":
-        pen.half(0.3, 0.83, 0.27, 0.36, BODY)
-        pen.half(0.7, 0.83, 0.27, 0.28, SHADE)
-        for x in (0.2, 0.45, 0.7):
-            y = rng.uniform(0.56, 0.64)
-            pen.box(x, y, x + 0.11, y + 0.12, PALE)
-            pen.shape([(x - 0.03, y), (x + 0.055, y - 0.09), (x + 0.14, y)], BODY)
-        pen.box(0.03, 0.76, 0.97, 0.83, BODY)
-    if not pen.outline:
-        return
-    for corners in (((0.02, 0.16), (0.98, 0.16)), ((0.02, 0.84), (0.98, 0.84))):
-        pen.stroke(corners, 0.02, INK)
+        pen.disc(rng.uniform(0.4, 0.6), 0.73, 0.34, 0.08, TINT)
+
+
+def _shore(pen: Pen, rng: Random, kind: str) -> None:
+    """The sea, and a palm on an island or on a beach at the side."""
+    pen.patch(0.07, 0.55, 0.93, 0.83, BODY)
+    for y in (0.68, 0.76):
+        x = rng.uniform(0.1, 0.4)
+        pen.stroke([(x, y), (x + 0.4, y)], 0.02, TINT)
+    x = rng.uniform(0.35, 0.65) if kind == "island" else rng.choice((0.26, 0.74))
+    pen.half(x, 0.64, 0.27 if kind == "island" else 0.2, 0.17, SHADE)
+    pen.stroke([(x, 0.5), (x + 0.04, 0.32)], 0.035, INK)
+    for turn in (-0.17, -0.1, 0.1, 0.17):
+        pen.stroke([(x + 0.04, 0.32), (x + 0.04 + turn, 0.35 - abs(turn) / 4)], 0.045, BODY)
+
+
+def _village(pen: Pen, rng: Random, _: str) -> None:
+    """Houses on hills."""
+    pen.half(0.34, 0.82, 0.26, rng.uniform(0.36, 0.42), BODY)
+    pen.half(0.68, 0.82, 0.24, rng.uniform(0.28, 0.34), SHADE)
+    pen.patch(0.07, 0.7, 0.93, 0.83, BODY)
+    for x in (0.18, 0.44, 0.69):
+        y = rng.uniform(0.58, 0.64)
+        pen.patch(x, y, x + 0.12, y + 0.12, PALE)
+        pen.shape([(x - 0.04, y), (x + 0.06, y - 0.1), (x + 0.16, y)], BODY)
 
 
 def _building(pen: Pen, rng: Random) -> None:
     """A facade in the colour of the thing, with columns or rows of windows, or a blank sign-board."""
     kind = rng.choice(("temple", "tower", "block", "factory", "board"))
     if kind == "temple":
-        pen.shape([(0.06, 0.34), (0.5, 0.08), (0.94, 0.34)], BODY)
-        pen.box(0.1, 0.34, 0.9, 0.86, BODY)
-        for column in range(4):
-            x = 0.17 + column * 0.19
-            pen.box(x, 0.4, x + 0.08, 0.84, PALE)
+        columns, eaves = rng.choice((3, 4, 5)), rng.uniform(0.32, 0.38)
+        pen.shape([(0.06, eaves), (0.5, rng.uniform(0.06, 0.12)), (0.94, eaves)], BODY)
+        pen.box(0.1, eaves, 0.9, 0.86, BODY)
+        step = 0.76 / columns
+        for column in range(columns):
+            x = 0.12 + (column + 0.3) * step
+            pen.patch(x, eaves + 0.07, x + step * 0.4, 0.84, PALE)
         pen.box(0.04, 0.86, 0.96, 0.95, SHADE)
         return
     if kind == "board":
-        for x in (0.24, 0.72):
-            pen.box(x, 0.55, x + 0.05, 0.96, INK)
-        pen.box(0.05, 0.14, 0.95, 0.62, BODY)
-        pen.box(0.14, 0.22, 0.86, 0.54, PALE)
-        pen.shape([(0.5, 0.26), (0.58, 0.38), (0.5, 0.5), (0.42, 0.38)], SHADE)
+        low, leg = rng.uniform(0.56, 0.66), rng.uniform(0.16, 0.3)
+        for x in (leg, 0.95 - leg):
+            pen.box(x, 0.5, x + 0.05, 0.96, INK)
+        pen.box(0.05, 0.14, 0.95, low, BODY)
+        pen.patch(0.16, 0.24, 0.84, low - 0.1, PALE)
+        middle = (0.14 + low) / 2
+        pen.shape([(0.5, middle - 0.12), (0.6, middle), (0.5, middle + 0.12), (0.4, middle)], SHADE)
         return
     x0, x1, top = {"tower": (0.24, 0.76, 0.04), "block": (0.08, 0.92, 0.24), "factory": (0.08, 0.92, 0.42)}[kind]
     if kind == "factory":
@@ -159,7 +174,7 @@ def _building(pen: Pen, rng: Random) -> None:
     for row in range(rows):
         for column in range(columns):
             x, y = x0 + (column + 0.22) * step, top + 0.05 + row * rise
-            pen.box(x, y, x + step * 0.56, y + rise * 0.58, PALE)
+            pen.patch(x, y, x + step * 0.56, y + rise * 0.58, PALE)
     middle = (x0 + x1) / 2
     pen.box(middle - 0.07, 0.8, middle + 0.07, 0.95, INK)
 

@@ -40,13 +40,13 @@ _DARK, _BROWN, _SLATE, _WHITE = (36, 34, 40), (92, 52, 30), (70, 84, 110), (250,
 
 _TRAIN = tuple(
     Style(outline, ink, filling, ground)
-    for outline, ink in ((0, _DARK), (2, _DARK), (5, _DARK), (3, _SLATE))
+    for outline, ink in ((0, _DARK), (2, _DARK), (4, _DARK), (3, _SLATE))
     for filling in ("flat", "fading", "banded", "dotted")
     for ground in ("plain", "fading", "striped", "dotted")
 )
 _TEST = tuple(
     Style(outline, ink, filling, ground)
-    for outline, ink in ((4, _BROWN), (3, _WHITE))
+    for outline, ink in ((3, _BROWN), (3, _WHITE))
     for filling in ("hatched", "crossed", "speckled")
     for ground in ("checked", "slanted", "clouded")
 )
