@@ -120,7 +120,7 @@ class Corpus:
         """The entity types that occur, sorted."""
         found: set[str] = set()
         for number, part in enumerate(self.parts):
-            rows = self._index[self._index[:, 0] == number, 1]
+            rows = np.unique(self._index[self._index[:, 0] == number, 1])
             for raw in _distinct(part.rows.column("types"), rows, len(part.rows)):
                 found.add(part.types.get(raw, raw))
         return tuple(sorted(found - {NO_TYPE}))

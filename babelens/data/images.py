@@ -2,6 +2,7 @@
 
 import io
 import os
+import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ def decode(source: Path | bytes) -> "Image":
         raise UnreadableError("an empty file")
     # Broken files make Pillow raise nearly every kind of error there is, and any of them means the same to us.
     try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_FORMATS) as image:
+        with _QUIET, Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_FORMATS) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise UnreadableError(f"{width} x {height} pixels, more than {MAX_PIXELS // 1_000_000} megapixels")
@@ -67,6 +68,36 @@ def decode(source: Path | bytes) -> "Image":
         raise
     except Exception as error:
         raise UnreadableError(str(error) or type(error).__name__) from error
+
+
+class _Quiet:
+    """Keeps Pillow's warnings (on odd EXIF data, on sizes that we check ourselves) off the log while pictures are read.
+
+    The filters of warnings belong to the process, so they are changed by the first thread that comes in and put back by
+    the last that goes.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._inside = 0
+        self._filters: warnings.catch_warnings[None] = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL\b")
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._filters.__exit__(None, None, None)
+
+
+_QUIET = _Quiet()
 
 
 def upright_rgb(image: "Image") -> "Image":
