@@ -51,6 +51,8 @@ def find_all(path: Path) -> list[Place]:
     Raises:
         DataError: there is nothing.
     """
+    if not path.exists():
+        raise fault(path, "a file or a data directory", "no such file or directory")
     if not path.is_dir():
         return [place_of(path)]
     found = [place for split in SPLITS for place in find_split(path, split)]
