@@ -19,7 +19,10 @@ ImageStatus = Literal["used", "none", "missing", "unreadable"]
 class TextTensors(Protocol):
     """What a text encoder's tokens make of a list of sentences."""
 
-    mask: Tensor
+    @property
+    def mask(self) -> Tensor:
+        """Which words are there (batch, word)."""
+        ...
 
     def to(self, device: torch.device) -> "TextTensors":
         """The same on another device."""
@@ -195,15 +198,41 @@ def tie(marks: Sequence[Sequence[str | None]]) -> list[int]:
     return [root(row) for row in range(len(marks))]
 
 
-class CorpusBatches:
+@runtime_checkable
+class Rows(Protocol):
+    """Rows by number."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+        ...
+
+    def __getitem__(self, number: int) -> Row:
+        """The row of this number."""
+        ...
+
+
+class CorpusRows:
+    """The rows of a corpus, each with a way to open its pictures; read from disk when asked for."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self.corpus = corpus
+
+    def __len__(self) -> int:
+        return len(self.corpus)
+
+    def __getitem__(self, number: int) -> Row:
+        """The row of this number."""
+        return Row(self.corpus[number], self.corpus.picture_keys(number), self.corpus.picture)
+
+
+class RowBatches:
     """A data set whose items are whole batches: asked for a list of row numbers, it answers with their batch."""
 
-    def __init__(self, corpus: Corpus, collator: Collator, *, labelled: bool) -> None:
-        self.corpus = corpus
+    def __init__(self, rows: Rows, collator: Collator, *, labelled: bool) -> None:
+        self.rows = rows
         self.collator = collator
         self.labelled = labelled
 
     def __getitem__(self, numbers: Sequence[int]) -> Batch:
         """The batch of the rows with these numbers."""
-        rows = [Row(self.corpus[n], self.corpus.picture_keys(n), self.corpus.picture) for n in numbers]
-        return self.collator(rows, labelled=self.labelled)
+        return self.collator([self.rows[number] for number in numbers], labelled=self.labelled)

@@ -66,7 +66,7 @@ def replace_folder(new: Path, place: Path) -> None:
 
 def _write(tagger: Tagger, folder: Path, facts: dict[str, Any]) -> None:
     tagger.text.save(_made(folder / "text"))
-    for name, view in tagger.views.items():
+    for name, view in tagger.seeing().items():
         view.regions.save(_made(folder / name))
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in tagger.state_dict().items()}
     try:

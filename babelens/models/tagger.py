@@ -1,15 +1,19 @@
 """The model: words and pictures in, emissions, losses and entities out (2M-NER, section 4)."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from babelens.models.batch import Batch, Collator
 from babelens.models.spec import Model, View
+from babelens.modules.alignment import ContrastiveAlignment
+from babelens.modules.fusion.cross_attention import CrossAttentionFusion
 from babelens.modules.origin import Origin
 from babelens.modules.shapes import Emissions, Pooled, RegionMask, Regions, WordMask, Words
+from babelens.modules.vision.clip import ClipEncoder
+from babelens.modules.vision.resnet import ResnetEncoder
 from babelens.schema import Entity, TagSet
 
 
@@ -31,6 +35,10 @@ class State(NamedTuple):
 
 class ViewModules(nn.Module):
     """The modules of one view."""
+
+    regions: ClipEncoder | ResnetEncoder
+    fusion: CrossAttentionFusion
+    alignment: ContrastiveAlignment | None
 
     def __init__(self, view: View, origin: Origin, dim: int) -> None:
         super().__init__()
@@ -74,9 +82,13 @@ class Tagger(nn.Module):
         """Where the weights are."""
         return next(self.parameters()).device
 
+    def seeing(self) -> dict[str, ViewModules]:
+        """The modules of each view by the view's name, in the order of the declaration."""
+        return {name: cast(ViewModules, module) for name, module in self.views.items()}
+
     def collator(self, memory: int = 0) -> Collator:
         """What makes batches for this tagger; `memory` bytes of cut pictures are kept."""
-        transforms = [view.regions.transform for view in self.views.values()]
+        transforms = [view.regions.transform for view in self.seeing().values()]
         return Collator(self.text.tokens, transforms, self.tags, memory)
 
     def forward(self, batch: Batch) -> Losses:
@@ -88,14 +100,14 @@ class Tagger(nn.Module):
         text = self.text(batch.text)
         views = tuple(
             view(pixels, batch.pictures, self.text.dim)
-            for view, pixels in zip(self.views.values(), batch.pixels, strict=True)
+            for view, pixels in zip(self.seeing().values(), batch.pixels, strict=True)
         )
         return State(text.words, text.mask, text.pooled, views)
 
     def _emissions(self, state: State) -> Emissions:
         fused = [
             view.fusion(state.words, regions.to(state.words.dtype), mask)
-            for view, (regions, mask) in zip(self.views.values(), state.views, strict=True)
+            for view, (regions, mask) in zip(self.seeing().values(), state.views, strict=True)
         ]
         words = torch.cat(fused, dim=-1) if fused else state.words
         return self.head.emissions(self.dropout(words))
@@ -116,7 +128,7 @@ class Tagger(nn.Module):
         task = self.head.loss(self._emissions(state), batch.tags, state.mask).mean()
         parts = {"tags": task}
         total = self.model.alpha * task
-        for (name, view), (regions, mask) in zip(self.views.items(), state.views, strict=True):
+        for (name, view), (regions, mask) in zip(self.seeing().items(), state.views, strict=True):
             if view.alignment is not None:
                 weight = mask.to(regions.dtype)[:, :, None]
                 image = (regions * weight).sum(1) / weight.sum(1).clamp(min=1)
@@ -146,7 +158,7 @@ class Tagger(nn.Module):
         state = self.encode(batch)
         return {
             name: view.fusion.weights(state.words, regions.to(state.words.dtype), mask)
-            for (name, view), (regions, mask) in zip(self.views.items(), state.views, strict=True)
+            for (name, view), (regions, mask) in zip(self.seeing().items(), state.views, strict=True)
         }
 
 

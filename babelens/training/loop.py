@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
@@ -15,7 +15,7 @@ from accelerate.utils import set_seed
 from torch.utils.tensorboard import SummaryWriter
 
 from babelens.data import Corpus
-from babelens.models.batch import Batch
+from babelens.models.batch import Batch, Collator, CorpusRows
 from babelens.models.checkpoint import new_tagger, save_tagger
 from babelens.models.decode import batches_of, decode_corpus
 from babelens.models.spec import to_plain
@@ -43,7 +43,7 @@ class Trained(NamedTuple):
     model: Path
     best: float
     epoch: int
-    history: list[dict[str, object]]
+    history: list[dict[str, Any]]
 
 
 def train(
@@ -83,7 +83,7 @@ def train(
             average.mean = mean
     tagger.to(accelerator.device)
     model, optimizer = accelerator.prepare(tagger, optimizer)
-    collator = tagger.collator(settings.pixel_memory)
+    rows, collator = CorpusRows(training), tagger.collator(settings.pixel_memory)
     validation_collator = tagger.collator(settings.pixel_memory // 4)
     per_epoch = math.ceil(math.ceil(len(training) / settings.batch) / settings.accumulate)
     steps = per_epoch * settings.epochs
@@ -98,7 +98,8 @@ def train(
     with stop_signals() as stopped, report:
         while progress.epoch < settings.epochs and not _patience_over(progress, settings):
             batches = epoch_batches(training.lengths, settings.batch, seed=settings.seed, epoch=progress.epoch)
-            groups = batches_of(training, collator, batches[progress.batch :], labelled=True, workers=settings.workers)
+            remaining = batches[progress.batch :]
+            groups = batches_of(rows, collator, remaining, labelled=True, workers=settings.workers)
             model.train()
             for group in in_groups(groups, settings.accumulate):
                 losses = optimize(accelerator, model, optimizer, group, settings, progress.step, steps)
@@ -181,7 +182,7 @@ def optimize(
     return sums
 
 
-def validate(tagger: Tagger, corpus: Corpus, collator, report: Report) -> float:
+def validate(tagger: Tagger, corpus: Corpus, collator: Collator, report: Report) -> float:
     """Micro F1 (per cent) of a tagger on a corpus."""
     entities, _ = decode_corpus(tagger, corpus, collator=collator, step=report.validated)
     return score([example.entities for example in corpus], entities).micro.f1

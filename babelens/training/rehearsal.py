@@ -7,8 +7,10 @@ import time
 from accelerate.utils import set_seed
 from rich.console import Console
 from rich.table import Table
+from torch import nn
 
 from babelens.data import Corpus
+from babelens.models.batch import CorpusRows
 from babelens.models.checkpoint import new_tagger
 from babelens.models.decode import batches_of, ordered_batches
 from babelens.models.tagger import Tagger, count_parameters
@@ -31,13 +33,14 @@ def rehearse(recipe: Recipe, corpus: Corpus, console: Console, *, device: str | 
     optimizer = make_optimizer(tagger, settings)
     tagger.to(accelerator.device)
     model, optimizer = accelerator.prepare(tagger, optimizer)
-    numbers = ordered_batches(corpus, settings.batch)[:steps]
+    numbers = ordered_batches(corpus.lengths, settings.batch)[:steps]
     model.train()
     seconds = []
-    for step, batch in enumerate(batches_of(corpus, tagger.collator(settings.pixel_memory), numbers, labelled=True)):
+    collator = tagger.collator(settings.pixel_memory)
+    for step, batch in enumerate(batches_of(CorpusRows(corpus), collator, numbers, labelled=True)):
         if step == 0:
             shapes = [f"words {tuple(batch.text.mask.shape)}"]
-            shapes += [f"{name} {tuple(view.shape)}" for name, view in zip(tagger.views, batch.pixels, strict=True)]
+            shapes += [f"{name} {tuple(view.shape)}" for name, view in zip(tagger.seeing(), batch.pixels, strict=True)]
             console.print(f"batch: {', '.join(shapes)}; precision {accelerator.mixed_precision}", highlight=False)
         start = time.perf_counter()
         losses = optimize(accelerator, model, optimizer, [batch], settings, step, steps)
@@ -57,8 +60,8 @@ def rehearse(recipe: Recipe, corpus: Corpus, console: Console, *, device: str | 
 def parameters_table(tagger: Tagger) -> Table:
     """The number of parameters of each part, and how many of them are trained."""
     table = Table("part", "parameters", "trained", box=None, header_style="bold")
-    parts = {"text": tagger.text}
-    for name, view in tagger.views.items():
+    parts: dict[str, nn.Module] = {"text": tagger.text}
+    for name, view in tagger.seeing().items():
         parts.update({f"{name}.{part}": module for part, module in view.named_children()})
     parts["head"] = tagger.head
     for name, module in [*parts.items(), ("all", tagger)]:
