@@ -1,11 +1,13 @@
 """Regions of a picture from a residual network (paper, section 4.2.2, R' = W_r R + b)."""
 
+import math
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 from transformers import ResNetConfig, ResNetModel
 from transformers.models.resnet.modeling_resnet import ResNetBasicLayer, ResNetBottleNeckLayer, ResNetConvLayer
 
@@ -110,7 +112,7 @@ class ResnetEncoder(nn.Module):
         for _ in range(1 + len(widths) + encoder.config.downsample_in_first_stage):
             side = (side + 1) // 2
         self.grid = (side, side)
-        self.positions = nn.Parameter(torch.randn(side * side, dim) * 0.02) if positions else None
+        self.positions = nn.Parameter(grid_positions(side, dim)) if positions else None
         self.train(self.training)
 
     def forward(self, pixels: Bytes) -> Regions:
@@ -137,3 +139,16 @@ class ResnetEncoder(nn.Module):
         """Write `config.json` and `preprocessor_config.json`, from which `Origin(folder)` rebuilds the module."""
         self.encoder.config.save_pretrained(folder)
         self.transform.processor.save_pretrained(folder)
+
+
+def grid_positions(side: int, dim: int) -> Float[Tensor, "region width"]:
+    """Sines and cosines of the row and the column of each region of a square grid (after Carion et al., 2020).
+
+    A start for learned positions from which near and far, left and right can be told at once.
+    """
+    count = -(-dim // 4)
+    waves = 2 * math.pi * torch.arange(1, count + 1) / count
+    places = (torch.arange(side) + 0.5) / side
+    rows, columns = torch.meshgrid(places, places, indexing="ij")
+    angles = [place.flatten()[:, None] * waves for place in (rows, columns)]
+    return torch.cat([part for angle in angles for part in (angle.sin(), angle.cos())], dim=1)[:, :dim]
