@@ -42,18 +42,21 @@ class Sizes:
 class Shares:
     """What part is what: ambiguous of all rows, of these with two mentions, of the others with a distractor.
 
-    `contradicting` is the part of the unambiguous rows whose picture speaks against the text.
+    `coloured` of those that bind do it by colour, the others by side. `contradicting` of the unambiguous rows have a
+    picture that speaks against the text.
     """
 
     ambiguous: float = 0.55
     two: float = 0.6
     distracted: float = 0.6
+    coloured: float = 0.5
     contradicting: float = 0.2
 
 
 # Training holds more ambiguous rows, and among them more with one mention: a model that begins with random weights must
-# find out what a type looks like, then what "left" and "red" point at, before two mentions can teach it anything.
-SHARES = {"train": Shares(ambiguous=0.75, two=0.5), "valid": Shares(), "test": Shares()}
+# find out what a type looks like, then what "left" and "red" point at, before two mentions can teach it anything. And it
+# holds more colours, for there are more of them to learn than sides.
+SHARES = {"train": Shares(ambiguous=0.7, two=0.52, coloured=0.6), "valid": Shares(), "test": Shares()}
 
 
 @dataclass(frozen=True)
@@ -110,9 +113,9 @@ def _plan_part(seed: int, part: str, rows: int, names: tuple[str, ...], shares: 
     for kind, count in counts.items():
         for frame in islice(_deal(seed, part, kind), count):
             rng = Random(f"{seed}-{part}-twin-{index}")
-            text = _ambiguous_text(rng, kind, frame, names)
+            text = _ambiguous_text(rng, kind, frame, names, shares.coloured)
             while text in seen:
-                text = _ambiguous_text(rng, kind, frame, names)
+                text = _ambiguous_text(rng, kind, frame, names, shares.coloured)
             seen.add(text)
             yield from _twin_scenes(rng, f"{part}-a{index:05d}", kind, frame.pair, text)
             index += 1
@@ -175,10 +178,12 @@ def _opposite_side(cue: str) -> str | None:
     return {"left": "right", "right": "left"}.get(cue)
 
 
-def _ambiguous_text(rng: Random, kind: Kind, frame: _Frame, names: tuple[str, ...]) -> Ambiguous:
+def _ambiguous_text(rng: Random, kind: Kind, frame: _Frame, names: tuple[str, ...], coloured: float) -> Ambiguous:
     used: set[str] = set()
     mentions = tuple(_pick_name(rng, names, used) for _ in range(2 if kind == "two" else 1))
-    cues = () if kind == "alone" else tuple(rng.sample(rng.choice((POSITIONS, COLOURS)), len(mentions)))
+    cues: tuple[str, ...] = ()
+    if kind != "alone":
+        cues = tuple(rng.sample(COLOURS if rng.random() < coloured else POSITIONS, len(mentions)))
     return Ambiguous(frame.shape, frame.lines, mentions, cues)
 
 
