@@ -54,8 +54,8 @@ class Shares:
 
 
 # Training holds more ambiguous rows, and among them more with one mention: a model that begins with random weights must
-# find out what a type looks like, then what "left" and "red" point at, before two mentions can teach it anything. And it
-# holds more colours, for there are more of them to learn than sides.
+# find out what a type looks like, then what "left" and "red" point at, before two mentions can teach it anything. And
+# it holds more colours, for there are more of them to learn than sides.
 SHARES = {"train": Shares(ambiguous=0.7, two=0.52, coloured=0.6), "valid": Shares(), "test": Shares()}
 
 
