@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from babelens.models.encoders import COMPACT_TEXT
 from babelens.models.spec import to_plain
 from babelens.models.zoo import ZOO
 from babelens.training.recipe import RecipeError, Training, read_recipe, recipe_from_plain
@@ -64,8 +65,9 @@ def test_a_recipe_file_brings_compact_encoders_and_their_settings(tmp_path):
     path.write_text('model = "2m-ner"\nencoders = "compact"\n[training]\nepochs = 3\n', encoding="utf-8")
     recipe = read_recipe(str(path))
     assert recipe.training.epochs == 3
-    assert recipe.training.rate == 1e-3
-    assert recipe.model.backbone.text.scratch["hidden_size"] == 128
+    assert recipe.training.rate == 2e-3
+    assert recipe.model.backbone.text == COMPACT_TEXT
+    assert recipe.model.backbone.views[0].regions.scratch["image_size"] == 64
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,184 @@
+import json
+import os
+import signal
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from babelens.data import read_corpus
+from babelens.models.checkpoint import load_tagger
+from babelens.models.decode import decode_corpus
+from babelens.models.spec import Late, Model, View
+from babelens.modules.alignment import Contrastive
+from babelens.modules.fusion.cross_attention import CrossAttention
+from babelens.modules.text.transformer import Transformer
+from babelens.modules.vision.clip import Clip
+from babelens.training.loop import Interrupted, TrainingError, train
+from babelens.training.progress import Report
+from babelens.training.recipe import Recipe, Training
+from babelens.training.state import ResumeError
+
+ROWS = [
+    ("1", "Anna/B-PER visited/O Paris/B-LOC"),
+    ("2", "Paris/B-PER sang/O in/O Anna/B-LOC"),
+    ("1", "Le/O maire/O de/O Lyon/B-LOC"),
+    ("3", "Real/B-ORG Madrid/I-ORG won/O"),
+    ("9", "Nobody/O came/O"),
+    ("3", "Siemens/B-ORG hired/O Anna/B-PER Lindqvist/I-PER"),
+]
+SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+TEXT = Transformer(scratch={"model_type": "bert", **SMALL, "max_position_embeddings": 40}, vocabulary=200)
+VIEW = View(Clip(scratch={**SMALL, "image_size": 16, "patch_size": 8}), CrossAttention(heads=2), Contrastive())
+MODEL = Model(Late(TEXT, (VIEW,)), alpha=0.8)
+TRAINING = Training(epochs=3, batch=2, rate=5e-3, precision="fp32", seed=3)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("corpus")
+    (folder / "images").mkdir()
+    for number in (1, 2, 3):  # picture 9 is missing on purpose
+        Image.new("RGB", (20, 30), (80 * number, 10, 200 - 60 * number)).save(folder / "images" / f"{number}.jpg")
+    blocks = [f"IMGID:{image}\n" + "\n".join(word.replace("/", "\t") for word in text.split()) for image, text in ROWS]
+    (folder / "train.txt").write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
+    return read_corpus(folder / "train.txt")
+
+
+class Stop(Report):
+    """Sends this process a signal after so many steps."""
+
+    def __init__(self, after, number=signal.SIGINT):
+        self.left, self.number = after, number
+
+    def step(self, losses, best):
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), self.number)
+
+
+def weights(out):
+    return load_file(out / "state" / "weights.safetensors")
+
+
+def losses(out):
+    return [(entry["losses"], entry["validation_f1"]) for entry in json.loads((out / "history.json").read_text())]
+
+
+def test_eight_rows_are_learnt_by_heart_and_the_best_model_is_left(corpus, tmp_path):
+    done = train(Recipe(MODEL, Training(epochs=25, batch=3, rate=1e-2, precision="fp32")), corpus, corpus, tmp_path)
+    assert done.best == 100.0
+    entities, status = decode_corpus(load_tagger(done.model), corpus)
+    assert entities == [example.entities for example in corpus]
+    assert status.count("missing") == 1
+    history = json.loads((tmp_path / "history.json").read_text())
+    assert [entry["epoch"] for entry in history] == list(range(1, 26))
+    assert (
+        history[done.epoch - 1]["validation_f1"]
+        == done.best
+        > max((e["validation_f1"] for e in history[: done.epoch - 1]), default=-1)
+    )
+    assert history[-1]["losses"]["tags"] < history[0]["losses"]["tags"] / 5
+    assert list((tmp_path / "tensorboard").iterdir())
+
+
+@pytest.fixture(scope="module")
+def undisturbed(corpus, tmp_path_factory):
+    out = tmp_path_factory.mktemp("undisturbed")
+    train(Recipe(MODEL, TRAINING), corpus, corpus, out)
+    return out
+
+
+@pytest.mark.parametrize(("after", "number"), [(1, signal.SIGINT), (3, signal.SIGTERM), (5, signal.SIGINT)])
+def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(corpus, undisturbed, tmp_path, after, number):
+    recipe = Recipe(MODEL, TRAINING)
+    with pytest.raises(Interrupted, match="--resume"):
+        train(recipe, corpus, corpus, tmp_path, report=Stop(after, number))
+    train(recipe, corpus, corpus, tmp_path, resume=True)
+    assert losses(tmp_path) == losses(undisturbed)
+    expected = weights(undisturbed)
+    assert weights(tmp_path).keys() == expected.keys()
+    assert all(torch.equal(value, expected[name]) for name, value in weights(tmp_path).items())
+
+
+def test_averaged_weights_survive_a_stop(corpus, tmp_path):
+    recipe = Recipe(MODEL, Training(epochs=2, batch=2, rate=5e-3, precision="fp32", average=0.9))
+    train(recipe, corpus, corpus, tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        train(recipe, corpus, corpus, tmp_path / "stopped", report=Stop(4))
+    train(recipe, corpus, corpus, tmp_path / "stopped", resume=True)
+    one, other = (load_file(tmp_path / name / "state" / "average.safetensors") for name in ("whole", "stopped"))
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def test_two_half_batches_make_the_step_of_a_whole_one(corpus, tmp_path):
+    # Without alignment (its negatives are those of a batch) and dropout, rows add up.
+    plain = TEXT.__class__(
+        scratch={**TEXT.scratch, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}, vocabulary=200
+    )
+    model = Model(Late(plain), dropout=0.0)
+    rows = corpus.select([0, 1, 2, 3])
+    for name, batch, accumulate in (("whole", 4, 1), ("halves", 2, 2)):
+        recipe = Recipe(model, Training(epochs=4, batch=batch, accumulate=accumulate, rate=1e-3, precision="fp32"))
+        train(recipe, rows, rows, tmp_path / name)
+    one, other = weights(tmp_path / "whole"), weights(tmp_path / "halves")
+    for name, value in one.items():
+        torch.testing.assert_close(value, other[name], atol=2e-4, rtol=0)
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_rows(corpus, tmp_path):
+    with pytest.raises(TrainingError, match=r"step \d+: (the loss|a gradient) is not finite.*rows .*train:"):
+        train(Recipe(MODEL, Training(epochs=9, batch=2, rate=1e30, precision="fp32")), corpus, corpus, tmp_path)
+
+
+def test_a_run_is_not_overwritten_and_not_gone_on_with_on_other_data(corpus, undisturbed, tmp_path):
+    recipe = Recipe(MODEL, TRAINING)
+    with pytest.raises(ResumeError, match="a run stands here already; add --resume"):
+        train(recipe, corpus, corpus, undisturbed)
+    with pytest.raises(ResumeError, match="expected the training of the run, found another"):
+        train(recipe, corpus.select([0, 1]), corpus, undisturbed, resume=True)
+    with pytest.raises(ResumeError, match="expected the recipe of the run, found another"):
+        train(Recipe(MODEL, Training(epochs=4)), corpus, corpus, undisturbed, resume=True)
+    with pytest.raises(ResumeError, match="found none"):
+        train(recipe, corpus, corpus, tmp_path, resume=True)
+
+
+def test_patience_ends_a_run_that_does_not_get_better(corpus, tmp_path):
+    recipe = Recipe(MODEL, Training(epochs=50, batch=6, rate=1e-12, patience=2, precision="fp32"))
+    assert len(train(recipe, corpus, corpus, tmp_path).history) <= 4
+
+
+def test_a_disk_that_fills_leaves_the_state_before(corpus, undisturbed, tmp_path, monkeypatch):
+    import shutil
+
+    out = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        train(Recipe(MODEL, TRAINING), corpus, corpus, out, report=Stop(3))
+    before = {path.name: path.read_bytes() for path in (out / "state").iterdir()}
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("babelens.training.state.torch.save", full)
+        with pytest.raises(OSError, match="No space"):
+            train(Recipe(MODEL, TRAINING), corpus, corpus, out, resume=True)
+    assert {path.name: path.read_bytes() for path in (out / "state").iterdir()} == before
+    assert not [path for path in out.iterdir() if path.name.startswith(".state")]
+    train(Recipe(MODEL, TRAINING), corpus, corpus, out, resume=True)
+    assert losses(out) == losses(undisturbed)
+    shutil.rmtree(out)
+
+
+def test_a_device_that_is_not_there_is_refused(corpus, tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(TrainingError, match=r"expected a device of this machine \(cpu\), found 'cuda'"):
+        train(Recipe(MODEL, TRAINING), corpus, corpus, tmp_path, device="cuda")
+
+
+def test_workers_make_the_same_batches(corpus, undisturbed, tmp_path):
+    recipe = Recipe(MODEL, Training(epochs=1, batch=2, rate=5e-3, precision="fp32", seed=3, workers=1))
+    train(recipe, corpus, corpus, tmp_path)
+    assert losses(tmp_path)[0][0].keys() == losses(undisturbed)[0][0].keys()
