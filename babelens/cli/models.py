@@ -22,7 +22,9 @@ def list_models() -> None:
         text = model.backbone.text
         views = " + ".join(f"{type(view.regions).__name__} {view.regions.name}" for view in model.backbone.views)
         encoder = getattr(text, "name", "from scratch")
-        table.add_row(name, f"{type(text).__name__} {encoder}", views or "-", type(model.head).__name__, f"{model.alpha:g}")
+        table.add_row(
+            name, f"{type(text).__name__} {encoder}", views or "-", type(model.head).__name__, f"{model.alpha:g}"
+        )
     Console(width=160).print(table)
     typer.echo("NAME-text is the text-only twin of a model with pictures.")
 

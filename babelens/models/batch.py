@@ -206,7 +206,7 @@ class Rows(Protocol):
         """How many there are."""
         ...
 
-    def __getitem__(self, number: int) -> Row:
+    def __getitem__(self, number: int, /) -> Row:
         """The row of this number."""
         ...
 

@@ -62,7 +62,16 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     training: Training = Training()
 
 
-COMPACT_TRAINING = {"rate": 1e-3, "epochs": 20, "warmup": 0.05, "clip": 1.0, "batch": 32, "precision": "fp32"}
+COMPACT_TRAINING = {
+    "optimizer": "adamw",
+    "rate": 2e-3,
+    "decay": 0.01,
+    "warmup": 0.15,
+    "clip": 1.0,
+    "batch": 32,
+    "epochs": 20,
+    "precision": "fp32",
+}
 
 
 def read_recipe(

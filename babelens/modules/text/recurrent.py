@@ -39,7 +39,10 @@ class Recurrent(msgspec.Struct, frozen=True, tag="recurrent", forbid_unknown_fie
     - `dropout`: on the LSTM's input and between its layers; what comes out is left to the model's own dropout.
       `locked`: drop the same units for all words of a sentence (Gal and Ghahramani, 2016).
     - `word_dropout`: share of words that are read as unknown in training, besides half of those seen only once.
+    - `rare`: words seen n times are read as unknown with probability rare / (rare + n), if that is more (Kiperwasser
+      and Goldberg, 2016); what the model learns then rests on frequent words and on spelling, less on known names.
     - `vocabulary`: most words that are told apart.
+    - `normed`: layer norm on what comes out, so that it has the scale of a transformer's words where a fusion reads it.
     """
 
     word_dim: int = 300
@@ -52,6 +55,8 @@ class Recurrent(msgspec.Struct, frozen=True, tag="recurrent", forbid_unknown_fie
     locked: bool = False
     word_dropout: float = 0.0
     vocabulary: int = 100_000
+    rare: float = 0.0
+    normed: bool = False
 
     def build(self, origin: Origin) -> "RecurrentEncoder":
         """Build the encoder: with the vocabulary of its folder in a checkpoint, or one learnt from training words.
@@ -68,6 +73,8 @@ class Recurrent(msgspec.Struct, frozen=True, tag="recurrent", forbid_unknown_fie
         for name in ("dropout", "word_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name}: expected a share from 0 to below 1, found {getattr(self, name)}")
+        if self.rare < 0:
+            raise InputError(f"rare: expected 0 or more, found {self.rare}")
         if origin.folder is not None:
             return RecurrentEncoder(self, Vocabulary.load(origin.folder))
         if origin.words is None:
@@ -81,16 +88,17 @@ class RecurrentEncoder(nn.Module):
     `pooled` is the mean of a text's words (zero for a text of none).
     """
 
-    singletons: Tensor
+    hidden_share: Tensor
 
     def __init__(self, declaration: Recurrent, vocabulary: Vocabulary) -> None:
         super().__init__()
         self.dim = 2 * declaration.hidden
-        self.word_dropout = declaration.word_dropout
         self.tokens = WordSpeller(vocabulary, declaration.characters != "none", declaration.subwords)
         self.words = _embedding(vocabulary.word_rows, declaration.word_dim)
-        once = [False, False, *(count == 1 for count in vocabulary.counts)]
-        self.register_buffer("singletons", torch.tensor(once), persistent=False)
+        # Padding and the unknown word stay what they are.
+        shares = [0.0, 0.0, *(_hidden_share(declaration, count) for count in vocabulary.counts)]
+        self.register_buffer("hidden_share", torch.tensor(shares), persistent=False)
+        self.norm = nn.LayerNorm(self.dim) if declaration.normed else None
         self.subwords = None
         if declaration.subwords:
             self.subwords = nn.EmbeddingBag(declaration.subwords, declaration.word_dim, mode="mean")
@@ -111,6 +119,8 @@ class RecurrentEncoder(nn.Module):
         for layer in self.layers:
             packed = pack_padded_sequence(self.dropout(states), lengths, batch_first=True, enforce_sorted=False)
             states, _ = pad_packed_sequence(layer(packed)[0], batch_first=True, total_length=text.words.shape[1])
+        if self.norm is not None:
+            states = self.norm(states)
         words = states.masked_fill(~text.mask.unsqueeze(-1), 0.0)
         pooled = words.sum(1) / text.mask.sum(1, keepdim=True).clamp(min=1)
         return EncodedText(words, text.mask, pooled)
@@ -133,9 +143,14 @@ class RecurrentEncoder(nn.Module):
         """In training, make some words unknown, so that the unknown word is learnt and spelling is relied upon."""
         if not self.training:
             return words
-        chance = torch.where(self.singletons[words], max(_SINGLETONS, self.word_dropout), self.word_dropout)
-        hidden = (torch.rand_like(chance) < chance) & (words != PADDING)
-        return words.masked_fill(hidden, UNKNOWN)
+        chance = self.hidden_share[words]
+        return words.masked_fill(torch.rand_like(chance) < chance, UNKNOWN)
+
+
+def _hidden_share(declaration: Recurrent, count: int) -> float:
+    """How often a word that was seen `count` times is read as unknown in training."""
+    once = _SINGLETONS if count == 1 else 0.0
+    return max(declaration.word_dropout, declaration.rare / (declaration.rare + count), once)
 
 
 class LockedDropout(nn.Module):

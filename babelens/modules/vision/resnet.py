@@ -28,10 +28,11 @@ class Resnet(msgspec.Struct, frozen=True, tag="resnet", forbid_unknown_fields=Tr
     input in pixels; {} is the published ResNet-152 at 224) nothing is loaded and the weights are random.
 
     `norm="frozen"` keeps the statistics of batch normalisation as they are loaded, in training too (their scale and
-    shift still learn): right for pretrained weights and small batches. `norm="batch"` is ordinary batch normalisation:
-    right from scratch. `positions` adds learned position embeddings to the regions (the paper has none), for compact
-    encoders whose regions see too little of the picture to know where they are. `fit` says what becomes of a picture
-    that is no square. Without `trained` the encoder stays as it is loaded; projection and positions still learn.
+    shift still learn): statistics of small batches are noise. `norm="batch"` is ordinary batch normalisation, right
+    from scratch. `positions` adds learned position embeddings to the regions and normalises the sum (the paper has
+    neither), for compact encoders whose regions see too little of the picture to know where they are. `fit` says what
+    becomes of a picture that is no square. Without `trained` the encoder stays as it is loaded; projection and
+    positions still learn.
     """
 
     name: str = "microsoft/resnet-152"
@@ -113,6 +114,7 @@ class ResnetEncoder(nn.Module):
             side = (side + 1) // 2
         self.grid = (side, side)
         self.positions = nn.Parameter(grid_positions(side, dim)) if positions else None
+        self.norm = nn.LayerNorm(dim) if positions else None
         self.train(self.training)
 
     def forward(self, pixels: Bytes) -> Regions:
@@ -122,7 +124,7 @@ class ResnetEncoder(nn.Module):
         with torch.set_grad_enabled(self.trained and torch.is_grad_enabled()):
             cells = self.encoder(self.normalisation(pixels)).last_hidden_state
         regions = self.projection(cells.flatten(2).transpose(1, 2))
-        return regions if self.positions is None else regions + self.positions
+        return regions if self.norm is None else self.norm(regions + self.positions)
 
     def train(self, mode: bool = True) -> "ResnetEncoder":
         """Go into training or evaluation mode; frozen statistics and untrained encoders stay in evaluation mode."""

@@ -89,6 +89,23 @@ def test_word_dropout_hides_any_word_at_its_rate():
     assert 0.17 < (encoder._hide(words) == UNKNOWN).float().mean() < 0.23
 
 
+def test_rare_words_are_hidden_more_than_frequent_ones():
+    encoder = build([["often"] * 30 + ["seldom"] * 2], rare=10.0, **SMALL).train()
+    number = encoder.tokens.vocabulary.number
+    words = torch.tensor([[number("often"), number("seldom")]] * 4000)
+    often, seldom = (encoder._hide(words) == UNKNOWN).float().mean(0).tolist()
+    assert often == pytest.approx(10 / 40, abs=0.03)
+    assert seldom == pytest.approx(10 / 12, abs=0.03)
+
+
+def test_normed_words_have_mean_zero_and_variance_one(sentences):
+    encoder = build(sentences, normed=True, **SMALL).eval()
+    states = encoder(encoder.tokens(sentences))
+    words = states.words[states.mask]
+    torch.testing.assert_close(words.mean(-1), torch.zeros(len(words)), atol=1e-5, rtol=0)
+    torch.testing.assert_close(words.var(-1, unbiased=False), torch.ones(len(words)), atol=1e-2, rtol=0)
+
+
 def test_unknown_word_is_learnt_in_training():
     encoder = build([["a", "b", "c", "d"]], **SMALL).train()
     encoder(encoder.tokens([["a", "b", "c", "d"]] * 8)).words.square().sum().backward()
@@ -122,7 +139,7 @@ def test_rebuilt_from_its_folder(characters, tmp_path, sentences):
     declaration = msgspec.convert(msgspec.to_builtins(Recurrent(characters=characters, **ALL)), Recurrent)
     again = declaration.build(Origin(folder=tmp_path)).eval()
     again.load_state_dict(made.state_dict())
-    assert torch.equal(again.singletons, made.singletons)
+    assert torch.equal(again.hidden_share, made.hidden_share)
     rows = [*sentences, ["neu", "1999"]]
     assert torch.equal(again(again.tokens(rows)).words, made(made.tokens(rows)).words)
 

@@ -9,7 +9,7 @@ from torch import nn
 from transformers import ConvNextImageProcessorPil, ResNetConfig, ResNetForImageClassification, ResNetModel
 
 from babelens.modules.origin import Origin
-from babelens.modules.vision.resnet import Resnet
+from babelens.modules.vision.resnet import Resnet, grid_positions
 
 TINY = {"embedding_size": 4, "hidden_sizes": [8, 12], "depths": [1, 2], "layer_type": "bottleneck"}
 
@@ -89,6 +89,8 @@ def test_untrained_encoder_stays_as_it_is(checkpoint, pixels, norm):
         "projection.weight",
         "projection.bias",
         "positions",
+        "norm.weight",
+        "norm.bias",
     }
 
 
@@ -176,3 +178,12 @@ def test_declaration_survives_json():
     assert msgspec.json.decode(msgspec.json.encode(declared), type=Resnet) == declared
     with pytest.raises(msgspec.ValidationError, match="norm"):
         msgspec.convert({**msgspec.to_builtins(declared), "norm": "layer"}, Resnet)
+
+
+def test_positions_start_alike_for_neighbours_and_unlike_across_the_picture():
+    places = torch.nn.functional.normalize(grid_positions(6, 20), dim=1).reshape(6, 6, 20)
+    middle = (places[2, 2] * places).sum(-1)
+    assert middle[2, 2] == pytest.approx(1.0, abs=1e-5)
+    assert middle[2, 3] == pytest.approx(middle[3, 2].item(), abs=1e-5)
+    assert middle.flatten().argsort(descending=True)[0] == 2 * 6 + 2
+    assert middle[2, 3] > middle[2, 4] > middle[2, 5]
