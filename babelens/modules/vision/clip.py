@@ -11,6 +11,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from babelens.modules.origin import Origin
 from babelens.modules.shapes import Bytes, Regions
+from babelens.modules.vision.positions import grid_positions
 from babelens.modules.vision.transform import Fit, Normalisation, PictureTransform
 from babelens.modules.vision.weights import configure, hollow, load
 
@@ -41,11 +42,24 @@ class Clip(msgspec.Struct, frozen=True, tag="clip", forbid_unknown_fields=True):
         elif self.scratch is not None:
             config = configure(CLIPVisionConfig, self.scratch)
             encoder = CLIPVisionModel(config)
+            _place(encoder)
             transform = PictureTransform.sized(_side(encoder), self.fit)
         else:
             encoder = load(CLIPVisionModel, self.name, ("clip", "clip_vision_model"))
             transform = PictureTransform.read(self.name, self.fit)
         return ClipEncoder(encoder, transform, dim, self.trained)
+
+
+@torch.no_grad()
+def _place(encoder: CLIPVisionModel) -> None:
+    """Let the position embeddings of a new encoder start as sines and cosines (after Chen et al., 2021, MoCo v3).
+
+    The published start, a thirtieth of what the patches weigh, is meant for millions of pictures.
+    """
+    table = encoder.embeddings.position_embedding.weight
+    side = math.isqrt(len(table) - 1)
+    table[0].zero_()
+    table[1:] = grid_positions(side, table.shape[1])
 
 
 def _side(encoder: CLIPVisionModel) -> int:

@@ -1,18 +1,17 @@
 """Regions of a picture from a residual network (paper, section 4.2.2, R' = W_r R + b)."""
 
-import math
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 from transformers import ResNetConfig, ResNetModel
 from transformers.models.resnet.modeling_resnet import ResNetBasicLayer, ResNetBottleNeckLayer, ResNetConvLayer
 
 from babelens.modules.origin import Origin
 from babelens.modules.shapes import Bytes, Regions
+from babelens.modules.vision.positions import grid_positions
 from babelens.modules.vision.transform import Fit, Normalisation, PictureTransform
 from babelens.modules.vision.weights import configure, hollow, load
 
@@ -141,16 +140,3 @@ class ResnetEncoder(nn.Module):
         """Write `config.json` and `preprocessor_config.json`, from which `Origin(folder)` rebuilds the module."""
         self.encoder.config.save_pretrained(folder)
         self.transform.processor.save_pretrained(folder)
-
-
-def grid_positions(side: int, dim: int) -> Float[Tensor, "region width"]:
-    """Sines and cosines of the row and the column of each region of a square grid (after Carion et al., 2020).
-
-    A start for learned positions from which near and far, left and right can be told at once.
-    """
-    count = -(-dim // 4)
-    waves = 2 * math.pi * torch.arange(1, count + 1) / count
-    places = (torch.arange(side) + 0.5) / side
-    rows, columns = torch.meshgrid(places, places, indexing="ij")
-    angles = [place.flatten()[:, None] * waves for place in (rows, columns)]
-    return torch.cat([part for angle in angles for part in (angle.sin(), angle.cos())], dim=1)[:, :dim]
