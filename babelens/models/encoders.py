@@ -22,7 +22,7 @@ COMPACT_CLIP = {
     "num_attention_heads": 4,
     "intermediate_size": 192,
     "image_size": 64,
-    "patch_size": 16,
+    "patch_size": 8,
 }
 COMPACT_RESNET = {
     "embedding_size": 24,
