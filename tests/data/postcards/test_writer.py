@@ -112,7 +112,8 @@ def test_boxes_hold_their_things(corpus: Path, cards: list[Card]) -> None:
                 colour: (abs((pixels[y0:y1, x0:x1, 0][vivid] - hue + 128) % 256 - 128) < 18).mean()
                 for colour, hue in {"red": 0, "yellow": 34, "green": 96, "blue": 159}.items()
             }
-            assert shares[thing.colour] > 0.2, (card.id, thing, shares)
+            # A thing alone is never told by its colour; hatching on a tinted ground may leave little of it.
+            assert shares[thing.colour] > (0.2 if len(card.things) > 1 else 0.1), (card.id, thing, shares)
             others = [shares[other.colour] for other in card.things if other != thing]
             assert all(shares[thing.colour] > share for share in others), (card.id, thing, shares)
         # A margin: JPEG bleeds colour over the edge of a box.
