@@ -18,7 +18,7 @@ from babelens.scoring.scores import Scores, score, score_groups
 
 Answers = Mapping[str, tuple[Entity, ...]]
 Spoil = Callable[[Image.Image], Image.Image]
-TRUE, SWAPPED = "true pictures", "swapped across types"
+TRUE, SWAPPED = "true", "swapped"
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,10 @@ def try_pictures(tagger: Tagger, test: Corpus, cards: Sequence[Card]) -> list[Tr
     collator = tagger.collator(1 << 29)
     kinds: list[tuple[str, Mapping[str, str], Spoil | None]] = [
         (TRUE, true_pictures(cards), None),
-        ("blank pictures", true_pictures(cards), blank),
-        ("shuffled, same answer", shuffled_within(cards), None),
-        ("shuffled over all rows", shuffled(cards), None),
-        ("noisy pictures", true_pictures(cards), lambda picture: corrupt(picture, "noise", 3)),
+        ("blank", true_pictures(cards), blank),
+        ("shuffled alike", shuffled_within(cards), None),
+        ("shuffled", shuffled(cards), None),
+        ("noisy", true_pictures(cards), lambda picture: corrupt(picture, "noise", 3)),
         (SWAPPED, swapped(cards), None),
     ]
     return [trial(name, tagger, rows_of(test, donors, spoil, name), cards, collator) for name, donors, spoil in kinds]
