@@ -60,6 +60,7 @@ def parts(
             part = read_split(data, split, types=renamed, images=images, strict_images=strict_images)
         else:
             raise InputError(f"expected --data DIR or --{split} FILE, found neither")
+        part = part.select(np.flatnonzero(part.lengths > 0))  # a row without words teaches nothing
         if limit is not None:
             part = part.select(np.arange(min(limit, len(part))))
         if len(part) == 0:

@@ -31,17 +31,22 @@ app.add_typer(models, name="models")
 app.command()(info)
 
 
-@app.callback(invoke_without_command=True)
-def main(
-    context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-) -> None:
-    """Multilingual, multimodal named entity recognition: text in any language and its picture in, entities out."""
-    if version:
+def print_version(asked: bool | None) -> None:
+    """Print the version, when asked, and end."""
+    if asked:
         from babelens import __version__
 
         typer.echo(__version__)
         raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool | None, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version.")
+    ] = None,
+) -> None:
+    """Multilingual, multimodal named entity recognition: text in any language and its picture in, entities out."""
 
 
 def run() -> None:

@@ -26,8 +26,17 @@ class CheckpointError(InputError):
 
 
 def new_tagger(model: Model, tags: TagSet, words: Callable[[], Iterable[Sequence[str]]]) -> Tagger:
-    """Build a model to be trained: pretrained parts by name, parts from scratch with vocabularies from `words`."""
-    return Tagger(model, tags, lambda _: Origin(words=words))
+    """Build a model to be trained: pretrained parts by name, parts from scratch with vocabularies from `words`.
+
+    Raises:
+        InputError: a part cannot be had under its name, or its settings make none.
+    """
+    try:
+        return Tagger(model, tags, lambda _: Origin(words=words))
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:
+        raise DeclarationError(f"model.backbone: {error}") from error
 
 
 def save_tagger(tagger: Tagger, folder: Path, facts: dict[str, Any] | None = None) -> None:

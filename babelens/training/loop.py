@@ -1,5 +1,6 @@
 """The training loop: batches in an order that is a function of the seed, losses, steps, choice on validation."""
 
+import json
 import math
 import signal
 import time
@@ -265,8 +266,6 @@ def _patience_over(progress: Progress, settings: Training) -> bool:
 
 def _claim(recipe: Recipe, training: Corpus, validation: Corpus, out: Path, resume: bool) -> None:
     """Write down what is trained on what, or, to go on, check that it is the same."""
-    import json
-
     path = out / "run.json"
     plain = {
         "recipe": to_plain(recipe),
@@ -274,6 +273,7 @@ def _claim(recipe: Recipe, training: Corpus, validation: Corpus, out: Path, resu
         "training": {"rows": len(training), "digest": training.digest},
         "validation": {"rows": len(validation), "digest": validation.digest},
     }
+    plain = json.loads(json.dumps(plain))  # as it will be read back: lists for tuples
     if not resume:
         if (out / "state").exists():
             raise ResumeError(

@@ -137,7 +137,7 @@ def test_a_run_is_not_overwritten_and_not_gone_on_with_on_other_data(corpus, und
     with pytest.raises(ResumeError, match="a run stands here already; add --resume"):
         train(recipe, corpus, corpus, undisturbed)
     with pytest.raises(ResumeError, match="expected the training of the run, found another"):
-        train(recipe, corpus.select([0, 1]), corpus, undisturbed, resume=True)
+        train(recipe, corpus.select([5, 4, 3, 2, 1, 0]), corpus, undisturbed, resume=True)
     with pytest.raises(ResumeError, match="expected the recipe of the run, found another"):
         train(Recipe(MODEL, Training(epochs=4)), corpus, corpus, undisturbed, resume=True)
     with pytest.raises(ResumeError, match="found none"):

@@ -1,0 +1,78 @@
+import pytest
+
+from babelens.cli.main import answer
+
+BLOCKS = "Anna\tB-PER\nvisited\tO\nParis\tB-LOC\n\nLyon\tB-LOC\nwon\tO\n"
+SMALL = (
+    "--set=model.backbone.text.hidden=4",
+    "--set=model.backbone.text.word_dim=4",
+    "--set=training.epochs=2",
+    "--set=training.batch=2",
+)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("train", "valid", "test"):
+        (tmp_path / f"{name}.txt").write_text(BLOCKS, encoding="utf-8")
+    return tmp_path
+
+
+def train(folder, *more):
+    model = ["train", "bert-crf", "--encoders", "compact", *SMALL]
+    return answer([*model, "--data", str(folder), "--out", str(folder / "run"), *more])
+
+
+def test_train_evaluate_and_predict_one_after_the_other(folder, capsys):
+    assert train(folder) == 0
+    assert "best validation F1" in capsys.readouterr().err
+    model = str(folder / "run" / "model")
+    assert answer(["evaluate", model, "--data", str(folder), "--json"]) == 0
+    assert '"micro"' in capsys.readouterr().out
+    assert answer(["predict", model, str(folder / "test.txt"), "-o", str(folder / "answers.jsonl")]) == 0
+    assert len((folder / "answers.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_dry_run_shows_sizes_and_saves_nothing(folder, capsys):
+    assert train(folder, "--dry-run") == 0
+    assert "peak memory" in capsys.readouterr().err
+    assert not (folder / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--data", "nowhere"], 1, "nowhere: expected a data directory"),
+        (["--set", "training.speed=1"], 1, "unknown field `speed`"),
+        (["--encoders", "huge"], 1, "expected one of pretrained, compact, random, found 'huge'"),
+        (["--types", "PER"], 1, "expected OLD=NEW"),
+        (["--resume"], 1, "expected a run to go on with, found none"),
+        (["--colour", "red"], 2, "No such option"),
+        (["--device", "cuda:7"], 1, "expected a device of this machine"),
+    ],
+)
+def test_a_mistake_is_answered_by_a_message_and_a_code(folder, capsys, arguments, code, message):
+    assert train(folder, *arguments) == code
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_a_broken_line_is_named_with_its_place(folder, capsys):
+    (folder / "train.txt").write_text("Anna\tB-PER\nvisited\nParis\tX-LOC\n", encoding="utf-8")
+    assert train(folder) == 1
+    error = capsys.readouterr().err
+    assert "train.txt:2: expected" in error
+    assert "train.txt:3: expected" in error
+
+
+def test_types_that_only_validation_has_are_refused_and_can_be_renamed(folder, capsys):
+    (folder / "valid.txt").write_text("Anna\tB-OTHER\n", encoding="utf-8")
+    assert train(folder) == 1
+    assert "found OTHER; --types OLD=NEW" in capsys.readouterr().err
+    assert train(folder, "--types", "OTHER=PER") == 0
+
+
+def test_a_name_that_no_encoder_has_is_an_error_without_traceback(folder, capsys):
+    assert answer(["train", "bert", "--data", str(folder), "--set", "model.backbone.text.name=./nothing"]) == 1
+    assert "./nothing" in capsys.readouterr().err
