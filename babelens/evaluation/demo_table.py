@@ -42,7 +42,7 @@ def _row(name: str, trial: Trial, kind: str) -> TableRow:
 def rich_table(trials: Mapping[str, Trial], twin: Trial, ceilings: Mapping[str, Ceiling]) -> Table:
     """The same table for a terminal."""
     table = report_table(trials, twin, ceilings)
-    made = Table(title=table.title, box=None, header_style="bold", title_style="bold", pad_edge=False)
+    made = Table(title=table.title, box=None, header_style="bold", title_style="bold", padding=(0, 1, 0, 0))
     made.add_column(table.corner, no_wrap=True)
     for column in table.columns:
         made.add_column(column, justify="right", no_wrap=True)
