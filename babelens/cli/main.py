@@ -66,10 +66,10 @@ def answer(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return _say("stopped", 130)
     except InputError as error:
-        return _say(f"error: {error}", 130 if type(error).__name__ == "Interrupted" else 1)
+        return _say(f"error: {error}" if error.exit_code == 1 else str(error), error.exit_code)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT) or "disk" in str(error).lower():
-            return _say(f"error: the disk is full: {error}; what was saved before is whole", 3)
+            return _say(f"error: the disk is full ({error.filename or error}); what was saved before is whole", 3)
         if error.errno == errno.EPIPE:
             return 0
         where = f"{error.filename}: " if error.filename else ""

@@ -1,16 +1,18 @@
 """A model as a folder: declaration, weights, model card, and what rebuilds each part without the hub."""
 
+import errno
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from babelens.models.spec import DeclarationError, Model, from_plain, to_plain
 from babelens.models.tagger import Tagger, count_parameters
@@ -77,11 +79,7 @@ def _write(tagger: Tagger, folder: Path, facts: dict[str, Any]) -> None:
     tagger.text.save(_made(folder / "text"))
     for name, view in tagger.seeing().items():
         view.regions.save(_made(folder / name))
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in tagger.state_dict().items()}
-    try:
-        save_file(weights, folder / WEIGHTS)
-    except SafetensorError as error:
-        raise OSError(f"{folder / WEIGHTS}: could not be written: {error}") from error
+    save_weights(tagger.state_dict(), folder / WEIGHTS)
     config = {
         "format": FORMAT,
         "model": to_plain(tagger.model),
@@ -91,6 +89,19 @@ def _write(tagger: Tagger, folder: Path, facts: dict[str, Any]) -> None:
     }
     (folder / CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     (folder / CARD).write_text(_card(tagger, facts), encoding="utf-8")
+
+
+def save_weights(weights: Mapping[str, Tensor], path: Path) -> None:
+    """Write tensors as safetensors.
+
+    Raises:
+        OSError: the disk is full (ENOSPC) or does not allow writing.
+    """
+    try:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, path)
+    except SafetensorError as error:
+        number = errno.ENOSPC if f"os error {errno.ENOSPC}" in str(error) else errno.EIO
+        raise OSError(number, os.strerror(number), os.fspath(path.parent.parent)) from error
 
 
 def _made(folder: Path) -> Path:

@@ -4,5 +4,7 @@
 class InputError(ValueError):
     """Something that was handed in cannot be used; the message says where, what was expected and what was found.
 
-    The command line prints the message alone and exits with 1.
+    The command line prints the message alone and exits with `exit_code`.
     """
+
+    exit_code = 1

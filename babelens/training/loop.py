@@ -34,8 +34,10 @@ class TrainingError(InputError):
     """Training that cannot go on: the message says at which step, with which rows, and why."""
 
 
-class Interrupted(Exception):
+class Interrupted(InputError):
     """Training was stopped from outside; its state is saved, and the message says how to go on."""
+
+    exit_code = 130
 
 
 class Trained(NamedTuple):

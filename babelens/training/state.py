@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
-from babelens.models.checkpoint import replace_folder
+from babelens.models.checkpoint import replace_folder, save_weights
 from babelens.schema import InputError
 
 STATE = "state"
@@ -48,13 +48,9 @@ def save_state(
     """
     beside = Path(tempfile.mkdtemp(prefix=f".{STATE}-", dir=out))
     try:
-        save_file(
-            {name: value.detach().cpu().contiguous() for name, value in weights.items()}, beside / "weights.safetensors"
-        )
+        save_weights(weights, beside / "weights.safetensors")
         if average is not None:
-            save_file(
-                {name: value.cpu().contiguous() for name, value in average.items()}, beside / "average.safetensors"
-            )
+            save_weights(average, beside / "average.safetensors")
         torch.save(optimizer, beside / "optimizer.pt")
         (beside / "progress.json").write_bytes(msgspec.json.encode(progress))
         replace_folder(beside, out / STATE)

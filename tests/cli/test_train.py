@@ -58,6 +58,36 @@ def test_a_mistake_is_answered_by_a_message_and_a_code(folder, capsys, arguments
     assert "Traceback" not in error
 
 
+def test_ctrl_c_says_how_to_go_on_and_resume_does(folder, capsys, monkeypatch):
+    from contextlib import contextmanager
+
+    @contextmanager
+    def pressed():
+        yield lambda: True
+
+    with monkeypatch.context() as patch:
+        patch.setattr("babelens.training.loop.stop_signals", pressed)
+        assert train(folder) == 130
+    error = capsys.readouterr().err
+    assert "stopped in epoch 1 at step 1; the state is saved: run the same command with --resume" in error
+    assert "Traceback" not in error
+    assert train(folder) == 1
+    assert "add --resume" in capsys.readouterr().err
+    assert train(folder, "--resume") == 0
+
+
+def test_a_full_disk_has_its_own_code(folder, capsys, monkeypatch):
+    from safetensors import SafetensorError
+
+    def full(*_):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("babelens.models.checkpoint.save_file", full)
+    assert train(folder) == 3
+    assert "the disk is full" in capsys.readouterr().err
+    assert not (folder / "run" / "model").exists()
+
+
 def test_a_broken_line_is_named_with_its_place(folder, capsys):
     (folder / "train.txt").write_text("Anna\tB-PER\nvisited\nParis\tX-LOC\n", encoding="utf-8")
     assert train(folder) == 1
