@@ -2,10 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
 from babelens.models.batch import Collator, ImageStatus, Row
+from babelens.models.checkpoint import push_folder, save_tagger
 from babelens.models.tagger import Tagger
 from babelens.prediction.answer import Answer, answer_row
 from babelens.prediction.pictures import GivenPictures, Images
@@ -72,6 +75,25 @@ class Predictor:
         questions = (_read(row, number) for number, row in enumerate(rows))
         while ahead := list(islice(questions, batch * _BATCHES_AHEAD)):
             yield from self._answer(ahead, batch, collator)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model folder; it is there as a whole or not at all.
+
+        Raises:
+            CheckpointError: something that is no model folder stands in the way.
+            OSError: the disk is full or does not allow writing.
+        """
+        save_tagger(self.tagger, Path(folder))
+
+    def push(self, repository: str, *, private: bool = False) -> str:
+        """Upload the model to the hub ("user/name") and return its address; the token is that of `hf auth login`.
+
+        Raises:
+            HfHubHTTPError: the hub refuses.
+        """
+        with TemporaryDirectory() as place:
+            save_tagger(self.tagger, Path(place) / "model")
+            return push_folder(Path(place) / "model", repository, private=private)
 
     def _collator(self, memory: int = 0) -> Collator:
         return self.tagger.collator(memory)

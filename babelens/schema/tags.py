@@ -71,8 +71,10 @@ def read_tags(tags: Sequence[str], scheme: Scheme = "iob2") -> Reading:
             start = -1
         if prefix != "O" and start < 0:
             start = position
-        if _breaks(scheme, before, before_type, prefix, type_):
-            violations.append(min(position, len(parts) - 1))
+        # What the end of a sentence breaks off is its last tag's fault, and is counted once.
+        place = min(position, len(parts) - 1)
+        if _breaks(scheme, before, before_type, prefix, type_) and place not in violations[-1:]:
+            violations.append(place)
         before, before_type = prefix, type_
     return Reading(tuple(entities), tuple(violations))
 

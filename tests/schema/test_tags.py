@@ -64,6 +64,7 @@ def test_tag_numbers_are_the_iob2_tags(sentence):
         ("iob1", ["I-PER", "B-PER", "O", "B-PER"], (3,)),
         ("iob1", ["I-PER", "I-LOC", "O", "I-PER"], ()),
         ("bioes", ["B-PER", "O"], (1,)),
+        ("bioes", ["I-PER"], (0,)),
         ("bioes", ["S-PER", "E-PER"], (1,)),
         ("bioes", ["B-PER", "E-LOC"], (1,)),
         ("bilou", ["B-PER", "I-PER"], (1,)),
