@@ -13,7 +13,8 @@ COMMAND = re.compile(r"^    (babelens [a-z].*)$", re.MULTILINE)
 
 
 def found(pattern: str | re.Pattern[str], document: Path) -> list[str]:
-    return re.findall(pattern, document.read_text(encoding="utf-8"))
+    text = document.read_text(encoding="utf-8")
+    return re.findall(pattern, re.sub(r"\\\n +", "", text))  # a command may go on in the next line
 
 
 def parse(line: str) -> None:
