@@ -12,9 +12,10 @@ from babelens.modules.vision.clip import Clip
 Encoders = Literal["pretrained", "compact", "random"]
 ENCODERS: tuple[Encoders, ...] = get_args(Encoders)
 
-# Chosen in trials on the built-in corpus, early ones of which also showed scores of its test part. From nothing, a bidirectional LSTM learns what a mention's
-# neighbours say of it in a fraction of the steps that a transformer needs; names must not be learnt by heart, hence
-# `rare`; and 8 x 8 regions of 64 x 64 pixels keep things apart that stand side by side.
+# Chosen in trials on the built-in corpus, early ones of which also showed scores of its test part. From nothing, a
+# bidirectional LSTM learns what a mention's neighbours say of it in a fraction of the steps that a transformer needs;
+# names must not be learnt by heart, hence `rare`; and 8 x 8 regions of 64 x 64 pixels keep things apart that stand side
+# by side.
 COMPACT_TEXT = Recurrent(word_dim=96, characters="cnn", casing_dim=16, hidden=48, dropout=0.2, rare=60.0, normed=True)
 COMPACT_CLIP = {
     "hidden_size": 96,
