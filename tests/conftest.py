@@ -45,9 +45,10 @@ def tiny_tagger():
     import torch
 
     from babelens.models.checkpoint import new_tagger
-    from babelens.models.spec import Late, Model, View
+    from babelens.models.spec import Model
     from babelens.modules.alignment import Contrastive
     from babelens.modules.fusion.cross_attention import CrossAttention
+    from babelens.modules.late import Late, View
     from babelens.modules.text.transformer import Transformer
     from babelens.modules.vision.clip import Clip
     from babelens.modules.vision.resnet import Resnet

@@ -20,7 +20,7 @@ def list_models() -> None:
     table = Table("model", "text", "pictures", "head", "alpha", box=None, header_style="bold")
     for name, model in ZOO.items():
         text = model.backbone.text
-        views = " + ".join(f"{type(view.regions).__name__} {view.regions.name}" for view in model.backbone.views)
+        views = " + ".join(model.views)
         encoder = getattr(text, "name", "from scratch")
         table.add_row(
             name, f"{type(text).__name__} {encoder}", views or "-", type(model.head).__name__, f"{model.alpha:g}"

@@ -11,6 +11,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Literal
 
 from babelens.data.problems import ImageError, Problem
+from babelens.schema import Box
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -27,13 +28,14 @@ _BYTES = "sha256:"
 class Picture:
     """A picture as it was found. `image` is RGB, upright and without alpha; None unless `status` is "used".
 
-    `reason` says why a picture is missing or unreadable.
+    `reason` says why a picture is missing or unreadable. `boxes` are the objects known in it.
     """
 
     key: str
     image: "Image | None"
     status: Status
     reason: str = ""
+    boxes: tuple[Box, ...] = ()
 
 
 class UnreadableError(ValueError):

@@ -70,7 +70,8 @@ def show_examples(tagger: Tagger, chosen: Sequence[tuple[str, Row]]) -> list[Car
 
 def _look(tagger: Tagger, name: str, weights: np.ndarray, picture: Image.Image | None) -> Look:
     """The weights of one entity over the regions of a view, laid on the part of the picture that the view sees."""
-    regions = tagger.seeing()[name].regions
+    regions = tagger.backbone.seeing()[name].regions
+    assert regions is not None, "a view that looks somewhere has regions"
     rows, columns = regions.grid
     places = weights[regions.prefix : regions.prefix + rows * columns].reshape(rows, columns)
     return Look(name, places, None if picture is None else regions.transform.covered(picture.size))

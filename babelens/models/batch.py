@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from babelens.data import Corpus, Picture
+from babelens.modules.backbone import Transform
 from babelens.schema import Example, TagSet
 
 ImageStatus = Literal["used", "none", "missing", "unreadable"]
@@ -104,7 +104,7 @@ class Collator:
     def __init__(
         self,
         tokens: Callable[[Sequence[Sequence[str]]], TextTensors],
-        transforms: Sequence[Callable[[Image.Image], Tensor]],
+        transforms: Sequence[Transform],
         tags: TagSet,
         memory: int = 0,
     ) -> None:
@@ -175,7 +175,7 @@ class Collator:
         picture = row.open(key)
         if picture.image is None:
             return picture.status
-        views = tuple(transform(picture.image) for transform in self.transforms)
+        views = tuple(transform(picture.image, picture.boxes) for transform in self.transforms)
         self.memory.put(key, views)
         return views
 

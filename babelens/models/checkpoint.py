@@ -76,9 +76,8 @@ def replace_folder(new: Path, place: Path) -> None:
 
 
 def _write(tagger: Tagger, folder: Path, facts: dict[str, Any]) -> None:
-    tagger.text.save(_made(folder / "text"))
-    for name, view in tagger.seeing().items():
-        view.regions.save(_made(folder / name))
+    for name, part in tagger.backbone.parts().items():
+        part.save(_made(folder / name))
     save_weights(tagger.state_dict(), folder / WEIGHTS)
     config = {
         "format": FORMAT,
@@ -110,7 +109,7 @@ def _made(folder: Path) -> Path:
 
 
 def _card(tagger: Tagger, facts: dict[str, Any]) -> str:
-    views = " and ".join(type(view.regions).__name__ for view in tagger.model.backbone.views) or "none (text only)"
+    views = " and ".join(tagger.model.views) or "none (text only)"
     lines = [
         "---",
         "library_name: babelens",
@@ -176,8 +175,7 @@ def load_tagger(place: str | os.PathLike[str]) -> Tagger:
     path = folder / WEIGHTS
     if not path.is_file():
         raise CheckpointError(f"{path}: expected the weights of the model, found no such file")
-    parts = ["text", *(view.name for view in model.backbone.views)]
-    for part in parts:
+    for part in model.backbone.folders:
         if not (folder / part).is_dir():
             raise CheckpointError(f"{folder / part}: expected the folder of the model's part, found none")
     try:

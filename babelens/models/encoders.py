@@ -1,10 +1,12 @@
 """Which encoders stand behind a declaration: the pretrained ones, the same untrained, or small ones from scratch."""
 
-from typing import Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import msgspec
 
-from babelens.models.spec import Late, Model, RegionEncoder, View
+from babelens.models.spec import Model
+from babelens.modules.fusion.cross_attention import CrossAttention
+from babelens.modules.late import RegionEncoder, View
 from babelens.modules.text.recurrent import Recurrent
 from babelens.modules.text.transformer import Transformer
 from babelens.modules.vision.clip import Clip
@@ -32,7 +34,7 @@ COMPACT_RESNET = {
     "layer_type": "basic",
     "size": 64,
 }
-COMPACT_HEADS = 4
+COMPACT_FUSIONS: dict[type, dict[str, Any]] = {CrossAttention: {"heads": 4}}
 
 _Declaration = TypeVar("_Declaration", bound=msgspec.Struct)
 
@@ -54,12 +56,15 @@ def with_encoders(model: Model, encoders: Encoders) -> Model:
     elif isinstance(text, Transformer):
         text = _replace(text, scratch={})
     views = tuple(_view(view, compact) for view in model.backbone.views)
-    return _replace(model, backbone=Late(text, views))
+    return _replace(model, backbone=_replace(model.backbone, text=text, views=views))
 
 
 def _view(view: View, compact: bool) -> View:
-    fusion = _replace(view.fusion, heads=COMPACT_HEADS) if compact else view.fusion
-    return _replace(view, regions=_regions(view.regions, compact), fusion=fusion)
+    fusion = view.fusion
+    if compact and fusion is not None:
+        fusion = _replace(fusion, **COMPACT_FUSIONS[type(fusion)])
+    regions = None if view.regions is None else _regions(view.regions, compact)
+    return _replace(view, regions=regions, fusion=fusion)
 
 
 def _regions(regions: RegionEncoder, compact: bool) -> RegionEncoder:

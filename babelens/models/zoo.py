@@ -1,9 +1,10 @@
 """All models on one screen. The difference between two is the difference between two declarations."""
 
-from babelens.models.spec import DeclarationError, Late, Model, View
+from babelens.models.spec import DeclarationError, Model
 from babelens.modules.alignment import Contrastive
 from babelens.modules.fusion.cross_attention import CrossAttention
 from babelens.modules.heads import Crf, Softmax
+from babelens.modules.late import Late, View
 from babelens.modules.text.transformer import Transformer
 from babelens.modules.vision.clip import Clip
 from babelens.modules.vision.resnet import Resnet
@@ -34,6 +35,6 @@ def named(name: str) -> Model:
     if name in ZOO:
         return ZOO[name]
     base = name.removesuffix("-text")
-    if base in ZOO and ZOO[base].backbone.views:
+    if base in ZOO and ZOO[base].views:
         return ZOO[base].text_only()
     raise DeclarationError(f"expected a model ({', '.join(ZOO)}) or one with -text added, found {name!r}")

@@ -1,6 +1,6 @@
 """Contrastive alignment of a text and its picture (paper, section 4.3, equations 7 to 10)."""
 
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 import torch
@@ -11,31 +11,59 @@ from torch.nn import functional
 from babelens.modules.shapes import Pooled, Scalar
 
 Negatives = Literal["cross", "all"]
+Reading = Literal["regions", "native", "flat"]
 
 # In place of minus infinity: its exponential is exactly 0 and differences of it are no NaN.
 _NOTHING = -1e30
+
+
+@runtime_checkable
+class RegionWidths(Protocol):
+    """The sizes of a region encoder: regions of a picture, their own width, and that which the fusion reads."""
+
+    regions: int
+    native_dim: int
+    dim: int
 
 
 class Contrastive(msgspec.Struct, frozen=True, tag="contrastive", forbid_unknown_fields=True):
     """Alignment by NT-Xent over the texts and pictures of a batch.
 
     `temperature` is tau (the paper gives none; 0.5 is that of the published code). For `negatives` see `nt_xent`. `dim`
-    is the width of the common space (by default that of the text, 768 in the paper).
+    is the width of the common space (by default that of the text, 768 in the paper). `image` is what stands for a
+    picture: the mean of its "regions" as the fusion reads them (any encoder, any number of regions), their mean before
+    they are projected ("native"), or all of them in one long vector ("flat"). The paper does not say; the published
+    code takes "flat" for CLIP and "native" for ResNet.
     """
 
     temperature: float = 0.5
     negatives: Negatives = "all"
     dim: int | None = None
+    image: Reading = "regions"
 
-    def build(self, text_dim: int, image_dim: int) -> "ContrastiveAlignment":
+    def image_dim(self, encoder: RegionWidths) -> int:
+        """The width of what stands for a picture of this encoder."""
+        if self.image == "flat":
+            return encoder.native_dim * encoder.regions
+        return encoder.dim if self.image == "regions" else encoder.native_dim
+
+    def projection(self, width: int, text_dim: int) -> nn.Sequential:
+        """The layers of equations 7 and 8 for vectors of some width."""
+        dim = self.dim or text_dim
+        return nn.Sequential(nn.Linear(width, dim), nn.ReLU(), nn.Linear(dim, dim))
+
+    def build(self, text_dim: int, image_dim: int, *, own_text: bool = True) -> "ContrastiveAlignment":
         """The module for texts of width `text_dim` and pictures of width `image_dim`.
+
+        Without `own_text` it has no layers for the text: whoever calls it brings them.
 
         Raises:
             ValueError: the temperature is not above 0.
         """
         if not self.temperature > 0:
             raise ValueError(f"expected a temperature above 0, found {self.temperature}")
-        return ContrastiveAlignment(text_dim, image_dim, self.dim or text_dim, self.temperature, self.negatives)
+        text = self.projection(text_dim, text_dim) if own_text else None
+        return ContrastiveAlignment(self, text, self.projection(image_dim, text_dim), image_dim)
 
 
 class ContrastiveAlignment(nn.Module):
@@ -44,12 +72,24 @@ class ContrastiveAlignment(nn.Module):
     h' = Linear(ReLU(Linear(h))), with weights of its own for each modality.
     """
 
-    def __init__(self, text_dim: int, image_dim: int, dim: int, temperature: float, negatives: Negatives) -> None:
+    def __init__(
+        self, declaration: Contrastive, text: nn.Sequential | None, image: nn.Sequential, image_dim: int
+    ) -> None:
         super().__init__()
-        self.temperature = temperature
-        self.negatives: Negatives = negatives
-        self.text = nn.Sequential(nn.Linear(text_dim, dim), nn.ReLU(), nn.Linear(dim, dim))
-        self.image = nn.Sequential(nn.Linear(image_dim, dim), nn.ReLU(), nn.Linear(dim, dim))
+        self.temperature = declaration.temperature
+        self.negatives: Negatives = declaration.negatives
+        self.reading: Reading = declaration.image
+        self.image_dim = image_dim
+        self.text = text
+        self.image = image
+
+    def read(
+        self, features: Float[Tensor, "picture region native"], regions: Float[Tensor, "picture region width"]
+    ) -> Float[Tensor, "picture vector"]:
+        """What stands for each picture: of its regions as the encoder makes them, and as the fusion reads them."""
+        if self.reading == "flat":
+            return features.flatten(1)
+        return (regions if self.reading == "regions" else features).mean(1)
 
     def forward(
         self,
@@ -57,14 +97,19 @@ class ContrastiveAlignment(nn.Module):
         image: Float[Tensor, "batch width"],
         groups: Int[Tensor, " batch"],
         present: Bool[Tensor, " batch"],
+        shared_text: nn.Sequential | None = None,
     ) -> Scalar:
         """The loss of a batch, in 32 bits whatever the autocast.
+
+        `shared_text` are the layers for the text where the module has none of its own.
 
         `groups` are equal for rows that show the same picture or are translations of one another; `present` says
         which rows have a picture of their own (a stand-in is none).
         """
         with torch.autocast(pooled.device.type, enabled=False):
-            text, picture = self.text(pooled.float()), self.image(image.float())
+            project = self.text if self.text is not None else shared_text
+            assert project is not None, "an alignment without layers for the text is called with shared ones"
+            text, picture = project(pooled.float()), self.image(image.float())
             return nt_xent(text, picture, groups, present, self.temperature, self.negatives)
 
 

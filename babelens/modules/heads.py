@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from babelens.modules import crf
-from babelens.modules.shapes import Emissions, PerRow, Tags, WordMask, Words
+from babelens.modules.backbone import Streams
+from babelens.modules.shapes import Emissions, PerRow, Tags, WordMask
 from babelens.schema import Entity, TagSet
 
 
@@ -20,17 +21,32 @@ class Crf(msgspec.Struct, frozen=True, tag="crf", forbid_unknown_fields=True):
 
     forbid_illegal: bool = False
 
-    def build(self, dim: int, tags: TagSet) -> "CrfHead":
-        """The head for words of width `dim`."""
+    def build(self, dim: int, auxiliary_dim: int | None, tags: TagSet) -> "CrfHead":
+        """The head for words of width `dim`; an auxiliary stream is not read.
+
+        Raises:
+            ValueError: there is an auxiliary stream, whose weights would learn nothing.
+        """
+        _unread(auxiliary_dim)
         return CrfHead(dim, tags, self.forbid_illegal)
 
 
 class Softmax(msgspec.Struct, frozen=True, tag="softmax", forbid_unknown_fields=True):
     """Each word's tag by itself."""
 
-    def build(self, dim: int, tags: TagSet) -> "SoftmaxHead":
-        """The head for words of width `dim`."""
+    def build(self, dim: int, auxiliary_dim: int | None, tags: TagSet) -> "SoftmaxHead":
+        """The head for words of width `dim`; an auxiliary stream is not read.
+
+        Raises:
+            ValueError: there is an auxiliary stream, whose weights would learn nothing.
+        """
+        _unread(auxiliary_dim)
         return SoftmaxHead(dim, tags)
+
+
+def _unread(auxiliary_dim: int | None) -> None:
+    if auxiliary_dim is not None:
+        raise ValueError("head: expected one that reads the fusion's auxiliary stream (span-guided-crf), found another")
 
 
 class CrfHead(nn.Module):
@@ -56,9 +72,13 @@ class CrfHead(nn.Module):
             start = start.masked_fill(~self.get_buffer("may_start"), crf.IMPOSSIBLE)
         return crf.Chain(transitions, start, self.end)
 
-    def emissions(self, states: Words) -> Emissions:
+    def emissions(self, streams: Streams) -> Emissions:
         """The score of each tag for each word."""
-        return self.scores(states)
+        return self.scores(streams.words)
+
+    def losses(self, streams: Streams, tags: Tags, mask: WordMask) -> dict[str, PerRow]:
+        """The terms of the head's loss by name, weighted, of each sentence."""
+        return {"tags": self.loss(self.emissions(streams), tags, mask)}
 
     def loss(self, emissions: Emissions, tags: Tags, mask: WordMask) -> PerRow:
         """The negative log-likelihood of each sentence (equation 17)."""
@@ -92,9 +112,13 @@ class SoftmaxHead(nn.Module):
         self.tags = tags
         self.scores = nn.Linear(dim, len(tags))
 
-    def emissions(self, states: Words) -> Emissions:
+    def emissions(self, streams: Streams) -> Emissions:
         """The score of each tag for each word."""
-        return self.scores(states)
+        return self.scores(streams.words)
+
+    def losses(self, streams: Streams, tags: Tags, mask: WordMask) -> dict[str, PerRow]:
+        """The terms of the head's loss by name, weighted, of each sentence."""
+        return {"tags": self.loss(self.emissions(streams), tags, mask)}
 
     def loss(self, emissions: Emissions, tags: Tags, mask: WordMask) -> PerRow:
         """The cross entropy of each sentence: the mean over its words.

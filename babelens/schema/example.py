@@ -15,6 +15,22 @@ class Entity:
 
 
 @dataclass(frozen=True, slots=True)
+class Box:
+    """An object in a picture: a rectangle in pixels of the upright picture, with a name and a score if they are known.
+
+    `group` tells boxes of one origin from those of another (a visual grounding, a detector).
+    """
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    label: str | None = None
+    score: float | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
     """A sentence split into words, its entities, and the pictures that came with it.
 

@@ -202,7 +202,7 @@ def make_accelerator(tagger: Tagger, settings: Training, device: str | None) -> 
     precision = settings.precision
     on_gpu = torch.cuda.is_available() and device != "cpu"
     if precision == "auto":
-        wide = tagger.text.dim >= 512 and torch.cpu._is_avx512_bf16_supported()  # pyright: ignore[reportAttributeAccessIssue]
+        wide = tagger.backbone.text.dim >= 512 and torch.cpu._is_avx512_bf16_supported()  # pyright: ignore[reportAttributeAccessIssue]
         precision = "bf16" if (torch.cuda.is_bf16_supported() if on_gpu else wide) else "fp32"
     if device not in (None, "cpu") and not on_gpu:
         raise TrainingError(f"--device: expected a device of this machine (cpu), found {device!r}")

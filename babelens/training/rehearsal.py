@@ -40,7 +40,10 @@ def rehearse(recipe: Recipe, corpus: Corpus, console: Console, *, device: str | 
     for step, batch in enumerate(batches_of(CorpusRows(corpus), collator, numbers, labelled=True)):
         if step == 0:
             shapes = [f"words {tuple(batch.text.mask.shape)}"]
-            shapes += [f"{name} {tuple(view.shape)}" for name, view in zip(tagger.seeing(), batch.pixels, strict=True)]
+            shapes += [
+                f"{name} {tuple(view.shape)}"
+                for name, view in zip(tagger.backbone.transforms, batch.pixels, strict=True)
+            ]
             console.print(f"batch: {', '.join(shapes)}; precision {accelerator.mixed_precision}", highlight=False)
         start = time.perf_counter()
         losses = optimize(accelerator, model, optimizer, [batch], settings, step, steps)
@@ -60,9 +63,13 @@ def rehearse(recipe: Recipe, corpus: Corpus, console: Console, *, device: str | 
 def parameters_table(tagger: Tagger) -> Table:
     """The number of parameters of each part, and how many of them are trained."""
     table = Table("part", "parameters", "trained", box=None, header_style="bold")
-    parts: dict[str, nn.Module] = {"text": tagger.text}
-    for name, view in tagger.seeing().items():
-        parts.update({f"{name}.{part}": module for part, module in view.named_children()})
+    parts: dict[str, nn.Module] = {}
+    for name, module in tagger.backbone.named_children():
+        inner = dict(module.named_children()) if isinstance(module, nn.ModuleDict) else {}
+        for view, modules in inner.items():
+            parts.update({f"{view}.{part}": own for part, own in modules.named_children()})
+        if not inner:
+            parts[name] = module
     parts["head"] = tagger.head
     for name, module in [*parts.items(), ("all", tagger)]:
         trained = sum(p.numel() for p in module.parameters() if p.requires_grad)

@@ -2,8 +2,9 @@ import msgspec
 import pytest
 
 from babelens.models.encoders import ENCODERS, with_encoders
-from babelens.models.spec import DeclarationError, Late, Model, View, from_plain, to_plain
+from babelens.models.spec import DeclarationError, Model, from_plain, to_plain
 from babelens.models.zoo import ZOO, named
+from babelens.modules.late import Late, View
 from babelens.modules.vision.clip import Clip
 
 
@@ -39,7 +40,7 @@ def test_without_a_view():
     model = ZOO["2m-ner"].without("resnet")
     assert [view.name for view in model.backbone.views] == ["clip"]
     assert model.alpha == 0.8
-    with pytest.raises(DeclarationError, match=r"\(clip\), found 'resnet'"):
+    with pytest.raises(DeclarationError, match=r"\(clip, alignment, collaboration\), found 'resnet'"):
         model.without("resnet")
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from babelens.modules.backbone import Streams
 from babelens.modules.heads import Crf, CrfHead, Softmax, SoftmaxHead
 from babelens.schema import Entity, TagSet
 
@@ -17,7 +18,7 @@ GOLD = torch.tensor([[0, 3, 4, 0], [1, 2, 2, -100], [0, -100, -100, -100]])
 
 def build(declaration, seed=0):
     torch.manual_seed(seed)
-    head = declaration.build(8, TAGS)
+    head = declaration.build(8, None, TAGS)
     words = torch.randn(3, 4, 8) * 3
     return head, words
 
@@ -59,7 +60,7 @@ def enumerated(head, emissions, row, span):
 def test_crf_span_scores_are_sums_over_paths(forbid_illegal):
     head, words = build(Crf(forbid_illegal=forbid_illegal))
     with torch.no_grad():
-        emissions = head.emissions(words / 3)
+        emissions = head.emissions(Streams(words / 3))
         spans = all_spans()
         for row, (found, entities) in enumerate(zip(head.span_marginals(emissions, MASK, spans), spans, strict=True)):
             assert len(found) == len(entities)
@@ -80,7 +81,7 @@ def test_forbidden_moves_are_never_decoded_nor_counted():
     gold = torch.tensor([[0, 3, 4, 0], [1, 2, 2, 0], [0, 0, 0, 0]])
     # Fewer paths share the same scores.
     assert (head.loss(emissions, gold, MASK) < free.loss(emissions, gold, MASK)).all()
-    head.loss(head.emissions(words), gold, MASK).sum().backward()
+    head.loss(head.emissions(Streams(words)), gold, MASK).sum().backward()
     assert all(parameter.grad.isfinite().all() for parameter in head.parameters())
 
 
@@ -88,7 +89,7 @@ def test_forbidden_moves_are_never_decoded_nor_counted():
 def test_both_heads_keep_the_contract(declaration):
     head, words = build(declaration)
     with torch.autocast("cpu", torch.bfloat16):
-        emissions = head.emissions(words)
+        emissions = head.emissions(Streams(words))
         loss = head.loss(emissions, GOLD, MASK)
         decoded = head.decode(emissions, MASK)
         marginals = head.marginals(emissions, MASK)
@@ -107,7 +108,7 @@ def test_each_row_is_as_if_it_were_alone(declaration):
     head, words = build(declaration)
     head.requires_grad_(False)
     spans = all_spans()
-    together = head.emissions(words)
+    together = head.emissions(Streams(words))
     for row, length in enumerate((4, 3, 1)):
         alone, mask = together[row : row + 1, :length], MASK[row : row + 1, :length]
         torch.testing.assert_close(
@@ -121,7 +122,7 @@ def test_each_row_is_as_if_it_were_alone(declaration):
 
 def test_softmax_loss_is_the_mean_over_words():
     head, words = build(Softmax())
-    emissions = head.emissions(words)
+    emissions = head.emissions(Streams(words))
     loss = head.loss(emissions, GOLD, MASK)
     expected = [functional.cross_entropy(emissions[row, :n], GOLD[row, :n]) for row, n in enumerate((4, 3, 1))]
     torch.testing.assert_close(loss, torch.stack(expected))
@@ -131,7 +132,7 @@ def test_softmax_loss_is_the_mean_over_words():
 
 def test_softmax_span_scores_are_products():
     head, words = build(Softmax())
-    emissions = head.emissions(words / 3).detach()
+    emissions = head.emissions(Streams(words / 3)).detach()
     chance = emissions.softmax(2)
     entities = [
         [Entity(1, 3, "PER"), Entity(0, 4, "LOC"), Entity(3, 4, "PER")],
@@ -156,7 +157,7 @@ def test_softmax_span_scores_are_products():
 
 def test_crf_temperature_flattens_the_whole_path():
     head, words = build(Crf())
-    emissions = head.emissions(words).detach()
+    emissions = head.emissions(Streams(words)).detach()
     cooled, _ = build(Crf())
     with torch.no_grad():
         for parameter in (cooled.transitions, cooled.start, cooled.end):
@@ -168,7 +169,7 @@ def test_crf_temperature_flattens_the_whole_path():
 @pytest.mark.parametrize("declaration", [Crf(), Softmax()])
 def test_entities_that_cannot_be_there_are_named(declaration):
     head, words = build(declaration)
-    emissions = head.emissions(words)
+    emissions = head.emissions(Streams(words))
     with pytest.raises(ValueError, match=r"within 0\.\.3 words, found .*end=4"):
         head.span_marginals(emissions, MASK, [[], [Entity(2, 4, "PER")], []])
     with pytest.raises(ValueError, match=r"type of LOC, PER, found .*ORG"):
@@ -178,6 +179,6 @@ def test_entities_that_cannot_be_there_are_named(declaration):
 def test_declarations_are_read_by_their_tag_and_refuse_what_they_do_not_know():
     for declared, head in ((Crf(forbid_illegal=True), CrfHead), (Softmax(), SoftmaxHead)):
         read = msgspec.json.decode(msgspec.json.encode(declared), type=Crf | Softmax)
-        assert read == declared and isinstance(read.build(4, TAGS), head)
+        assert read == declared and isinstance(read.build(4, None, TAGS), head)
     with pytest.raises(msgspec.ValidationError, match="smooth"):
         msgspec.convert({**msgspec.to_builtins(Softmax()), "smooth": 1}, Crf | Softmax)

@@ -10,9 +10,10 @@ from safetensors.torch import load_file
 from babelens.data import read_corpus
 from babelens.models.checkpoint import load_tagger
 from babelens.models.decode import decode_corpus
-from babelens.models.spec import Late, Model, View
+from babelens.models.spec import Model
 from babelens.modules.alignment import Contrastive
 from babelens.modules.fusion.cross_attention import CrossAttention
+from babelens.modules.late import Late, View
 from babelens.modules.text.transformer import Transformer
 from babelens.modules.vision.clip import Clip
 from babelens.training.loop import Interrupted, TrainingError, train

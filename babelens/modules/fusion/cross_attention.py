@@ -1,12 +1,16 @@
 """Words that look at the regions of their picture (paper, section 4.4, equations 11 to 14)."""
 
+from typing import ClassVar
+
 import msgspec
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from babelens.modules.shapes import RegionMask, Words
+from babelens.modules.backbone import Streams
+from babelens.modules.fusion.unit import Unit
+from babelens.modules.shapes import RegionMask, WordMask, Words
 
 
 class CrossAttention(msgspec.Struct, frozen=True, tag="cross-attention", forbid_unknown_fields=True):
@@ -16,11 +20,15 @@ class CrossAttention(msgspec.Struct, frozen=True, tag="cross-attention", forbid_
     figure); `dropout` is applied to what attention adds to the words.
     """
 
+    unit: ClassVar[Unit] = "word"
+    projected: ClassVar[bool] = True
+    reads_text: ClassVar[bool] = False
+
     heads: int = 12
     expansion: int = 4
     dropout: float = 0.1
 
-    def build(self, dim: int) -> "CrossAttentionFusion":
+    def build(self, dim: int, region_dim: int | None) -> "CrossAttentionFusion":
         """The module for words and regions of width `dim`.
 
         Raises:
@@ -44,6 +52,7 @@ class CrossAttentionFusion(nn.Module):
 
     def __init__(self, dim: int, heads: int, expansion: int, dropout: float) -> None:
         super().__init__()
+        self.dim, self.auxiliary_dim = dim, None
         self.heads = heads
         self.query = nn.Linear(dim, dim)
         self.key = nn.Linear(dim, dim)
@@ -54,7 +63,9 @@ class CrossAttentionFusion(nn.Module):
         self.perceptron = nn.Sequential(nn.Linear(dim, expansion * dim), nn.GELU(), nn.Linear(expansion * dim, dim))
         self.perceptron_norm = nn.LayerNorm(dim)
 
-    def forward(self, words: Words, regions: Float[Tensor, "batch region dim"], region_mask: RegionMask) -> Words:
+    def forward(
+        self, words: Words, mask: WordMask, regions: Float[Tensor, "batch region dim"], region_mask: RegionMask
+    ) -> Streams:
         """Words that know of their row's regions; regions outside the mask change nothing."""
         regions, seen, shown = self._visible(regions, region_mask)
         query, key, value = (self._split(part) for part in (self.query(words), self.key(regions), self.value(regions)))
@@ -62,10 +73,10 @@ class CrossAttentionFusion(nn.Module):
         context = self.output(attended.transpose(1, 2).flatten(2))
         context = torch.where(shown, self.dropout(context), 0.0)
         aware = self.attention_norm(words + context)
-        return self.perceptron_norm(aware + self.perceptron(aware))
+        return Streams(self.perceptron_norm(aware + self.perceptron(aware)))
 
     def weights(
-        self, words: Words, regions: Float[Tensor, "batch region dim"], region_mask: RegionMask
+        self, words: Words, mask: WordMask, regions: Float[Tensor, "batch region dim"], region_mask: RegionMask
     ) -> Float[Tensor, "batch head word region"]:
         """How much each word looks at each region, per head: sums to 1, or all 0 in a row without regions."""
         regions, seen, shown = self._visible(regions, region_mask)

@@ -125,6 +125,9 @@ class RecurrentEncoder(nn.Module):
         pooled = words.sum(1) / text.mask.sum(1, keepdim=True).clamp(min=1)
         return EncodedText(words, text.mask, pooled)
 
+    def drop_pooler(self) -> None:
+        """Nothing: the mean has no weights."""
+
     def save(self, folder: Path) -> None:
         """Write the vocabulary, no weights; `Origin(folder)` rebuilds the encoder from it."""
         self.tokens.vocabulary.save(folder)

@@ -21,12 +21,12 @@ from transformers import (
 
 from babelens.modules.origin import Origin
 from babelens.modules.text.casing import Casing
-from babelens.modules.text.encoded import EncodedText
+from babelens.modules.text.encoded import EncodedText, Pieces
 from babelens.modules.text.tokens import TextInput, WordTokenizer
 from babelens.modules.text.wordpieces import train_wordpieces
 from babelens.schema import InputError
 
-Pieces = Literal["first", "mean", "last"]
+Chosen = Literal["first", "mean", "last"]
 
 _MULTILINGUAL_ROWS = 119_547
 _DROPOUTS = (
@@ -57,7 +57,7 @@ class Transformer(msgspec.Struct, frozen=True, tag="transformer", forbid_unknown
 
     name: str = "bert-base-multilingual-cased"
     layers: int | None = None
-    pieces: Pieces = "first"
+    pieces: Chosen = "first"
     casing: bool = False
     scratch: dict[str, Any] | None = None
     vocabulary: int = 8000
@@ -119,7 +119,7 @@ class TransformerEncoder(nn.Module):
                 f"expected a tokenizer of at most {rows} sub-tokens, as the encoder, found {len(tokenizer)}"
             )
         self.dim: int = model.config.hidden_size
-        self.pieces: Pieces = declaration.pieces
+        self.pieces: Chosen = declaration.pieces
         self.trained = declaration.trained
         self.tokens = WordTokenizer(tokenizer, _limit(model))
         self.encoder = model
@@ -146,7 +146,17 @@ class TransformerEncoder(nn.Module):
             words = flat[text.last]
         else:
             words = _mean(flat, text)
-        return EncodedText(words.masked_fill(~text.mask.unsqueeze(-1), 0.0), text.mask, pooled[text.window])
+        words = words.masked_fill(~text.mask.unsqueeze(-1), 0.0)
+        # A window belongs to the last row that starts at or before it.
+        windows = torch.arange(len(states), device=states.device)
+        rows = torch.searchsorted(text.window, windows, right=True) - 1
+        chosen = text.last if self.pieces == "last" else text.first
+        return EncodedText(words, text.mask, pooled[text.window], Pieces(states, text.attention, rows, chosen))
+
+    def drop_pooler(self) -> None:
+        """Do without the layer behind `pooled`, which nothing reads: weights without a gradient."""
+        if getattr(self.encoder, "pooler", None) is not None:
+            setattr(self.encoder, "pooler", None)  # noqa: B010, not every encoder declares one
 
     def save(self, folder: Path) -> None:
         """Write configuration and tokenizer, no weights; `Origin(folder)` rebuilds the encoder from them."""

@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from babelens.modules.origin import Origin
@@ -29,8 +30,8 @@ class Clip(msgspec.Struct, frozen=True, tag="clip", forbid_unknown_fields=True):
     fit: Fit = "crop"
     trained: bool = True
 
-    def build(self, origin: Origin, dim: int) -> "ClipEncoder":
-        """The encoder, giving regions of width `dim`.
+    def build(self, origin: Origin, dim: int | None) -> "ClipEncoder":
+        """The encoder, giving regions of width `dim` (None: of its own).
 
         Raises:
             OSError: name or folder holds no model or no preprocessor that can be read.
@@ -79,7 +80,7 @@ class ClipEncoder(nn.Module):
 
     prefix = 1
 
-    def __init__(self, encoder: CLIPVisionModel, transform: PictureTransform, dim: int, trained: bool) -> None:
+    def __init__(self, encoder: CLIPVisionModel, transform: PictureTransform, dim: int | None, trained: bool) -> None:
         super().__init__()
         config = encoder.config
         side = _side(encoder)
@@ -92,21 +93,30 @@ class ClipEncoder(nn.Module):
         setattr(encoder, "post_layernorm", nn.Identity())  # noqa: B010, the declared type is LayerNorm
         self.encoder = encoder.requires_grad_(trained)
         self.trained = trained
-        self.dim = dim
+        self.native_dim: int = config.hidden_size
+        self.dim = dim or self.native_dim
         self.transform = transform
         self.normalisation = Normalisation(transform)
-        self.projection = nn.Identity() if config.hidden_size == dim else nn.Linear(config.hidden_size, dim)
+        self.projection = nn.Identity() if self.native_dim == self.dim else nn.Linear(self.native_dim, self.dim)
         rows = math.isqrt(encoder.embeddings.num_patches)
         self.grid = (rows, rows)
+        self.regions = self.prefix + rows * rows
         self.train(self.training)
 
     def forward(self, pixels: Bytes) -> Regions:
         """Regions (pictures, 1 + rows x columns, dim) of pictures of bytes: the class token, then reading order."""
+        return self.project(self.features(pixels))
+
+    def features(self, pixels: Bytes) -> Regions:
+        """Regions of the encoder's own width; all of it that does not change where the encoder is not trained."""
         if not len(pixels):
-            return self.normalisation.mean.new_zeros(0, self.prefix + self.grid[0] * self.grid[1], self.dim)
+            return self.normalisation.mean.new_zeros(0, self.regions, self.native_dim)
         with torch.set_grad_enabled(self.trained and torch.is_grad_enabled()):
-            states = self.encoder(self.normalisation(pixels)).last_hidden_state
-        return self.projection(states)
+            return self.encoder(self.normalisation(pixels)).last_hidden_state
+
+    def project(self, features: Float[Tensor, "batch region native"]) -> Regions:
+        """Regions of width `dim` of regions of the encoder's own."""
+        return self.projection(features)
 
     def train(self, mode: bool = True) -> "ClipEncoder":
         """Go into training or evaluation mode; an encoder that is not trained stays in evaluation mode."""

@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 import msgspec
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 from transformers import ResNetConfig, ResNetModel
 from transformers.models.resnet.modeling_resnet import ResNetBasicLayer, ResNetBottleNeckLayer, ResNetConvLayer
 
@@ -41,8 +42,8 @@ class Resnet(msgspec.Struct, frozen=True, tag="resnet", forbid_unknown_fields=Tr
     trained: bool = True
     positions: bool = False
 
-    def build(self, origin: Origin, dim: int) -> "ResnetEncoder":
-        """The encoder, giving regions of width `dim`.
+    def build(self, origin: Origin, dim: int | None) -> "ResnetEncoder":
+        """The encoder, giving regions of width `dim` (None: of its own).
 
         Raises:
             OSError: name or folder holds no model or no preprocessor that can be read.
@@ -93,7 +94,7 @@ class ResnetEncoder(nn.Module):
         self,
         encoder: ResNetModel,
         transform: PictureTransform,
-        dim: int,
+        dim: int | None,
         *,
         frozen: bool,
         trained: bool,
@@ -103,26 +104,36 @@ class ResnetEncoder(nn.Module):
         widths = list(encoder.config.hidden_sizes or ())
         self.encoder = encoder.requires_grad_(trained)
         self.frozen, self.trained = frozen, trained
-        self.dim = dim
+        self.native_dim: int = widths[-1]
+        self.dim = dim or self.native_dim
         self.transform = transform
         self.normalisation = Normalisation(transform)
-        self.projection = nn.Linear(widths[-1], dim)
+        self.projection = nn.Identity() if dim is None else nn.Linear(self.native_dim, dim)
         side = transform.size
         # Stem, pooling and each stage after the first halve the map and round up.
         for _ in range(1 + len(widths) + encoder.config.downsample_in_first_stage):
             side = (side + 1) // 2
         self.grid = (side, side)
-        self.positions = nn.Parameter(grid_positions(side, dim)) if positions else None
-        self.norm = nn.LayerNorm(dim) if positions else None
+        self.regions = side * side
+        self.positions = nn.Parameter(grid_positions(side, self.dim)) if positions else None
+        self.norm = nn.LayerNorm(self.dim) if positions else None
         self.train(self.training)
 
     def forward(self, pixels: Bytes) -> Regions:
         """Regions (pictures, rows x columns, dim) of pictures of bytes, in reading order."""
+        return self.project(self.features(pixels))
+
+    def features(self, pixels: Bytes) -> Regions:
+        """Regions of the encoder's own width; all of it that does not change where the encoder is not trained."""
         if not len(pixels):
-            return self.normalisation.mean.new_zeros(0, self.grid[0] * self.grid[1], self.dim)
+            return self.normalisation.mean.new_zeros(0, self.regions, self.native_dim)
         with torch.set_grad_enabled(self.trained and torch.is_grad_enabled()):
             cells = self.encoder(self.normalisation(pixels)).last_hidden_state
-        regions = self.projection(cells.flatten(2).transpose(1, 2))
+        return cells.flatten(2).transpose(1, 2)
+
+    def project(self, features: Float[Tensor, "batch region native"]) -> Regions:
+        """Regions of width `dim` of regions of the encoder's own, with their positions."""
+        regions = self.projection(features)
         return regions if self.norm is None else self.norm(regions + self.positions)
 
     def train(self, mode: bool = True) -> "ResnetEncoder":

@@ -1,5 +1,6 @@
 """From a picture to the pixels that a region encoder reads, and from its regions back to the picture."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from transformers import AutoImageProcessor, CLIPImageProcessorPil
 
 from babelens.modules.shapes import Bytes, Pixels
+from babelens.schema import Box
 
 Fit = Literal["crop", "pad"]
 
@@ -64,8 +66,8 @@ class PictureTransform:
         """The side of the square in pixels."""
         return self._plan((640, 480))[1][0]
 
-    def __call__(self, picture: Image.Image) -> UInt8[Tensor, "3 size size"]:
-        """The square of an RGB picture, not normalised."""
+    def __call__(self, picture: Image.Image, boxes: Sequence[Box] = (), draw: int = 0) -> UInt8[Tensor, "3 size size"]:
+        """The square of an RGB picture, not normalised. It reads no boxes and draws nothing at random."""
         pixels = self._padded(picture) if self.fit == "pad" else self._cropped(picture)
         return torch.from_numpy(np.ascontiguousarray(pixels))
 

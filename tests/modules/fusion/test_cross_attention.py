@@ -13,10 +13,22 @@ DIM, HEADS = 8, 2
 MASK = torch.tensor([[True] * 5, [True, False, True, False, False], [False] * 5])
 
 
+def real(words):
+    return torch.ones(words.shape[:2], dtype=torch.bool)
+
+
+def fuse(module, words, regions, mask):
+    return module(words, real(words), regions, mask).words
+
+
+def looks(module, words, regions, mask):
+    return module.weights(words, real(words), regions, mask)
+
+
 @pytest.fixture
 def module():
     torch.manual_seed(0)
-    module = CrossAttention(heads=HEADS, expansion=3, dropout=0.1).build(DIM)
+    module = CrossAttention(heads=HEADS, expansion=3, dropout=0.1).build(DIM, DIM)
     for norm in (module.attention_norm, module.perceptron_norm):
         nn.init.normal_(norm.weight, 1.0, 0.3)
         nn.init.normal_(norm.bias)
@@ -69,8 +81,8 @@ def norm(vector, layer):
 def test_equals_the_equations(module, inputs):
     with torch.no_grad():
         fused, weights = by_hand(module, *inputs)
-        torch.testing.assert_close(module(*inputs), fused, atol=1e-5, rtol=1e-5)
-        torch.testing.assert_close(module.weights(*inputs), weights, atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(fuse(module, *inputs), fused, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(looks(module, *inputs), weights, atol=1e-6, rtol=1e-5)
 
 
 def test_equals_the_library(module, inputs):
@@ -85,8 +97,8 @@ def test_equals_the_library(module, inputs):
         expected = functional.layer_norm(
             aware + module.perceptron(aware), (DIM,), module.perceptron_norm.weight, module.perceptron_norm.bias
         )
-        torch.testing.assert_close(module(words, regions, mask), expected, atol=1e-5, rtol=1e-5)
-        torch.testing.assert_close(module.weights(words, regions, mask), weights, atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(fuse(module, words, regions, mask), expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(looks(module, words, regions, mask), weights, atol=1e-6, rtol=1e-5)
 
 
 def test_weights_are_those_that_the_forward_pass_uses(module, inputs):
@@ -95,54 +107,54 @@ def test_weights_are_those_that_the_forward_pass_uses(module, inputs):
         key, value, query = module.key(regions), module.value(regions), module.query(words)
         heads = [part.unflatten(2, (HEADS, -1)).transpose(1, 2) for part in (query, key, value)]
         expected = functional.scaled_dot_product_attention(*heads, attn_mask=mask[:, None, None, :])[:2]
-        torch.testing.assert_close((module.weights(*inputs) @ heads[2])[:2], expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close((looks(module, *inputs) @ heads[2])[:2], expected, atol=1e-5, rtol=1e-5)
 
 
 def test_regions_outside_the_mask_change_nothing(module, inputs):
     words, regions, mask = inputs
     noisy = torch.where(mask[:, :, None], regions, torch.nan).requires_grad_()
-    fused = module(words, noisy, mask)
-    torch.testing.assert_close(fused, module(words, regions, mask))
+    fused = fuse(module, words, noisy, mask)
+    torch.testing.assert_close(fused, fuse(module, words, regions, mask))
     fused.sum().backward()
     assert noisy.grad[~mask].eq(0).all() and noisy.grad[0].abs().sum() > 0
-    assert not module.weights(words, noisy, mask).isnan().any()
-    assert module.weights(words, noisy, mask).transpose(1, 3)[~mask].eq(0).all()
+    assert not looks(module, words, noisy, mask).isnan().any()
+    assert looks(module, words, noisy, mask).transpose(1, 3)[~mask].eq(0).all()
 
 
 @pytest.mark.parametrize("autocast", [False, True])
 def test_a_row_without_regions_is_text_alone(module, inputs, autocast):
     words, regions, mask = inputs
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-        alone = module(words[2:], regions[2:], mask[2:])
+        alone = fuse(module, words[2:], regions[2:], mask[2:])
         aware = module.attention_norm(words[2:])
         expected = module.perceptron_norm(aware + module.perceptron(aware))
         torch.testing.assert_close(alone, expected)
         alone.sum().backward()
-        assert module.weights(*inputs)[2].eq(0).all()
+        assert looks(module, *inputs)[2].eq(0).all()
     for layer in (module.query, module.key, module.value, module.output):
         assert layer.weight.grad.eq(0).all() and layer.bias.grad.eq(0).all()
     assert all(parameter.grad.isfinite().all() for parameter in module.parameters())
 
 
 def test_bfloat16_autocast_is_close_and_finite(module, inputs):
-    expected, weights = module(*inputs), module.weights(*inputs)
+    expected, weights = fuse(module, *inputs), looks(module, *inputs)
     with torch.autocast("cpu", torch.bfloat16):
-        coarse = module(*inputs)
+        coarse = fuse(module, *inputs)
         coarse.float().pow(2).sum().backward()
         torch.testing.assert_close(coarse.float(), expected, atol=0.1, rtol=0.1)
-        torch.testing.assert_close(module.weights(*inputs).float(), weights, atol=0.05, rtol=0.1)
+        torch.testing.assert_close(looks(module, *inputs).float(), weights, atol=0.05, rtol=0.1)
     assert all(parameter.grad.isfinite().all() for parameter in module.parameters())
 
 
 def test_dropout_falls_on_what_attention_adds(inputs):
     torch.manual_seed(0)
-    module = CrossAttention(heads=HEADS, dropout=1.0).build(DIM)
+    module = CrossAttention(heads=HEADS, dropout=1.0).build(DIM, DIM)
     words, regions, mask = inputs
-    nothing = module(words, regions, torch.zeros_like(mask))
-    torch.testing.assert_close(module(words, regions, mask), nothing)
-    assert not torch.allclose(module.eval()(words, regions, mask)[:2], nothing[:2])
+    nothing = fuse(module, words, regions, torch.zeros_like(mask))
+    torch.testing.assert_close(fuse(module, words, regions, mask), nothing)
+    assert not torch.allclose(fuse(module.eval(), words, regions, mask)[:2], nothing[:2])
 
 
 def test_heads_must_divide_the_width():
     with pytest.raises(ValueError, match="divide the width 10, found 4"):
-        CrossAttention(heads=4).build(10)
+        CrossAttention(heads=4).build(10, 10)
