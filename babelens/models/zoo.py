@@ -27,13 +27,16 @@ ZOO: dict[str, Model] = {
 
 
 def named(name: str) -> Model:
-    """The model of that name; `NAME-text` is its text-only twin.
+    """The model of that name; `NAME-text` is its text-only twin, `NAME-without-PART` lacks a part (`Model.without`).
 
     Raises:
         DeclarationError: there is none.
     """
     if name in ZOO:
         return ZOO[name]
+    whole, without, part = name.partition("-without-")
+    if without and whole in ZOO:
+        return ZOO[whole].without(part)
     base = name.removesuffix("-text")
     if base in ZOO and ZOO[base].views:
         return ZOO[base].text_only()

@@ -7,13 +7,13 @@ import time
 from accelerate.utils import set_seed
 from rich.console import Console
 from rich.table import Table
-from torch import nn
 
 from babelens.data import Corpus
+from babelens.models.anatomy import sizes
 from babelens.models.batch import CorpusRows
 from babelens.models.checkpoint import new_tagger
 from babelens.models.decode import batches_of, ordered_batches
-from babelens.models.tagger import Tagger, count_parameters
+from babelens.models.tagger import Tagger
 from babelens.schema import TagSet
 from babelens.training.loop import make_accelerator, optimize
 from babelens.training.optimizer import make_optimizer
@@ -63,15 +63,6 @@ def rehearse(recipe: Recipe, corpus: Corpus, console: Console, *, device: str | 
 def parameters_table(tagger: Tagger) -> Table:
     """The number of parameters of each part, and how many of them are trained."""
     table = Table("part", "parameters", "trained", box=None, header_style="bold")
-    parts: dict[str, nn.Module] = {}
-    for name, module in tagger.backbone.named_children():
-        inner = dict(module.named_children()) if isinstance(module, nn.ModuleDict) else {}
-        for view, modules in inner.items():
-            parts.update({f"{view}.{part}": own for part, own in modules.named_children()})
-        if not inner:
-            parts[name] = module
-    parts["head"] = tagger.head
-    for name, module in [*parts.items(), ("all", tagger)]:
-        trained = sum(p.numel() for p in module.parameters() if p.requires_grad)
-        table.add_row(name, f"{count_parameters([module]):,}", f"{trained:,}")
+    for name, size in sizes(tagger).items():
+        table.add_row(name, f"{size.all:,}", f"{size.trained:,}")
     return table
