@@ -21,6 +21,9 @@ def evaluate(
     types: Annotated[
         list[str] | None, typer.Option(help="Rename an entity type of the data: OTHER=MISC; OTHER=O leaves it out.")
     ] = None,
+    pictures: Annotated[
+        str, typer.Option(help="Rows of several pictures: join (all at once) or pairs (a row for each picture).")
+    ] = "join",
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     batch: Annotated[int, typer.Option(min=1, help="Rows that the model reads at once.")] = 64,
     limit: Annotated[int | None, typer.Option(min=1, help="Take only the first N rows.")] = None,
@@ -42,8 +45,12 @@ def evaluate(
 
     if not any(split in names for names in SPLITS.values()):
         raise typer.BadParameter(f"expected {', '.join(SPLITS)}, found {split!r}", param_hint="--split")
+    if pictures not in ("join", "pairs"):
+        raise typer.BadParameter(f"expected join or pairs, found {pictures!r}", param_hint="--pictures")
     place = choose_device(device)
     corpus = read_split(data, split, types=type_map(types or []), images=images, strict_images=strict_images)
+    if pictures == "pairs":
+        corpus = corpus.pairs()
     if limit is not None:
         corpus = corpus.select(range(min(limit, len(corpus))))
     tagger = load_tagger(model).to(place)
@@ -66,8 +73,8 @@ def evaluate(
     out = Console()
     for table in tables(found, f"{model} on {split}: {len(corpus):,} rows"):
         out.print(table)
-    pictures = ", ".join(f"{count:,} {status}" for status, count in found.pictures.items())
-    out.print(f"rows by picture: {pictures}", highlight=False)
+    counts = ", ".join(f"{count:,} {status}" for status, count in found.pictures.items())
+    out.print(f"rows by picture: {counts}", highlight=False)
 
 
 def tables(found: "Evaluation", title: str) -> "list[Table]":

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 NO_TYPE = "O"
+# In the place of a picture's number: a row with all its pictures.
+ALL = -1
 
 
 @dataclass(frozen=True)
@@ -41,19 +43,20 @@ class Part:
     source: str | None = None
     types: Mapping[str, str] = field(default_factory=dict)
 
-    def example(self, row: Row, number: int) -> Example:
-        """A row as the rest of the package sees it."""
+    def example(self, row: Row, number: int, picture: int = ALL) -> Example:
+        """A row as the rest of the package sees it, with all its pictures or with one of them."""
         entities = row.entities
         if self.types:
             renamed = (
                 Entity(entity.start, entity.end, self.types.get(entity.type, entity.type)) for entity in entities
             )
             entities = [entity for entity in renamed if entity.type != NO_TYPE]
+        name = row.id if row.id is not None else f"{self.name}:{number + 1}"
         return Example(
-            id=row.id if row.id is not None else f"{self.name}:{number + 1}",
+            id=name if picture == ALL else f"{name}/{picture + 1}",
             words=tuple(row.words),
             entities=tuple(entities),
-            images=tuple(row.images),
+            images=tuple(row.images) if picture == ALL else (row.images[picture],),
             text=row.text,
             offsets=None if row.offsets is None else tuple(row.offsets),
             language=row.language or self.language,
@@ -63,7 +66,7 @@ class Part:
 
 
 class Corpus:
-    """Rows of one or more files, in order. Memory holds sixteen bytes a row; the rest stays on disk until it is read.
+    """Rows of one or more files, in order. Memory holds twelve bytes a row; the rest stays on disk until it is read.
 
     A corpus can be pickled (as a path and an index) and be read by many processes and threads.
     """
@@ -72,9 +75,10 @@ class Corpus:
         self.parts = tuple(parts)
         if index is None:
             sizes = [len(part.rows) for part in self.parts]
-            index = np.empty((sum(sizes), 2), np.int64)
+            index = np.empty((sum(sizes), 3), np.int32)
             index[:, 0] = np.repeat(np.arange(len(sizes)), sizes)
             index[:, 1] = np.concatenate([np.arange(size) for size in sizes]) if sizes else 0
+            index[:, 2] = ALL
         self._index = index
 
     def __len__(self) -> int:
@@ -82,14 +86,14 @@ class Corpus:
 
     def __getitem__(self, i: int) -> Example:
         part, row = self._locate(i)
-        return part.example(part.rows[row], row)
+        return part.example(part.rows[row], row, int(self._index[i, 2]))
 
     def __iter__(self) -> Iterator[Example]:
-        for part, row, number in self._rows():
-            yield part.example(row, number)
+        for (part, row, number), picture in zip(self._rows(), self._index[:, 2].tolist(), strict=True):
+            yield part.example(row, number, picture)
 
     def _locate(self, i: int) -> tuple[Part, int]:
-        part, row = self._index[i]
+        part, row = self._index[i, :2]
         return self.parts[part], int(row)
 
     def _rows(self) -> Iterator[tuple[Part, Row, int]]:
@@ -144,13 +148,26 @@ class Corpus:
         chosen = np.asarray(indices if isinstance(indices, np.ndarray) else list(indices), np.int64)
         return Corpus(self.parts, self._index[chosen])
 
+    def pairs(self) -> "Corpus":
+        """Rows of several pictures as so many pairs of the sentence with one of them, as the 2M-NER paper has them.
+
+        Their ids end in /1, /2, ...; rows of no picture or of one stay what they are. All else, duplicates in counts of
+        sentences included, is as if the file held the pairs.
+        """
+        numbers = np.where(self._index[:, 2] == ALL, self._counts("images"), 1)
+        repeated = np.repeat(self._index, np.maximum(numbers, 1), axis=0)
+        several = np.repeat(numbers > 1, np.maximum(numbers, 1))
+        starts = np.repeat(np.cumsum(np.maximum(numbers, 1)) - np.maximum(numbers, 1), np.maximum(numbers, 1))
+        repeated[several, 2] = (np.arange(len(repeated)) - starts)[several]
+        return Corpus(self.parts, repeated)
+
     @staticmethod
     def concatenate(corpora: Sequence["Corpus"]) -> "Corpus":
         """The rows of several corpora, one after the other."""
         parts: list[Part] = []
         indices: list[np.ndarray] = []
         for corpus in corpora:
-            indices.append(corpus._index + np.array([len(parts), 0]))
+            indices.append(corpus._index + np.array([len(parts), 0, 0], np.int32))
             parts.extend(corpus.parts)
         return Corpus(parts, np.concatenate(indices) if indices else None)
 
@@ -183,6 +200,8 @@ class Corpus:
         """One key for each picture of a row; equal keys are the same picture. Opens no picture."""
         part, row = self._locate(i)
         images, embedded = part.rows.images(row)
+        if (chosen := int(self._index[i, 2])) != ALL:
+            images, embedded = images[chosen : chosen + 1], embedded[chosen : chosen + 1]
         if embedded:
             return tuple(part.images.key(image, digest) for image, digest in zip(images, embedded, strict=True))
         return tuple(part.images.key(image) for image in images)
@@ -211,7 +230,7 @@ class Corpus:
     @cached_property
     def picture_numbers(self) -> np.ndarray:
         """Pictures per row, as 32-bit integers (rows)."""
-        return self._counts("images")
+        return np.where(self._index[:, 2] == ALL, self._counts("images"), 1).astype(np.int32)
 
     @cached_property
     def _stores(self) -> list[ImageStore]:

@@ -70,6 +70,8 @@ def train(
         Interrupted: Ctrl-C or a termination signal; the state is saved.
     """
     settings, report = recipe.training, report or Report()
+    if settings.pictures == "pairs":
+        training, validation = training.pairs(), validation.pairs()
     out.mkdir(parents=True, exist_ok=True)
     _claim(recipe, training, validation, out, resume)
     set_seed(settings.seed)

@@ -24,6 +24,8 @@ class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `warmup` is a share of all steps; `clip` is the largest gradient norm; `patience` is the number of epochs without a
     better validation F1 after which training ends; `average` is the decay of a running mean of the weights, which is
     then what is validated and saved; `pixel_memory` is the number of bytes of cut pictures that each process keeps.
+    `pictures` says what becomes of a row of several pictures: "join" shows the model all of them at once, "pairs" makes
+    it so many pairs of the sentence with one picture, in training and validation, as the paper counts its data.
     """
 
     epochs: int = 8
@@ -38,6 +40,7 @@ class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     clip: float | None = None
     average: float | None = None
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    pictures: Literal["join", "pairs"] = "join"
     seed: int = 19
     patience: int | None = None
     workers: int = 0

@@ -75,3 +75,14 @@ def test_mistakes_are_said(tiny_folder, data, tmp_path):
     wrong = run(tiny_folder, "--data", data, "--split", "best")
     assert wrong.exit_code == 2 and "expected train, valid, test, found 'best'" in wrong.output
     assert run(tiny_folder).exit_code == 2
+
+
+def test_rows_of_several_pictures_are_judged_as_pairs_where_that_is_asked_for(tiny_folder, tmp_path):
+    row = {"id": "a", "tokens": ["Anna"], "ner_tags": ["B-PER"], "images": ["1", "2"]}
+    (tmp_path / "test.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
+    joined, pairs = (
+        json.loads(run(tiny_folder, "--data", tmp_path, "--pictures", how, "--json").stdout)
+        for how in ("join", "pairs")
+    )
+    assert (joined["rows"], pairs["rows"]) == (1, 2)
+    assert run(tiny_folder, "--data", tmp_path, "--pictures", "both").exit_code == 2

@@ -1,3 +1,4 @@
+import json
 import pickle
 
 import numpy as np
@@ -84,6 +85,35 @@ def test_select_and_concatenate_are_those_of_lists(tmp_path_factory, data):
     both = Corpus.concatenate([selected, one])
     assert list(both) == expected + rows
     assert list(both.select(range(len(both) - 1, -1, -1))) == (expected + rows)[::-1]
+
+
+def test_rows_of_several_pictures_become_pairs(tmp_path):
+    rows = [
+        {"id": "a", "tokens": ["x"], "ner_tags": ["B-PER"], "images": ["1", "2", "3"]},
+        {"id": "b", "tokens": ["y"], "ner_tags": ["O"]},
+        {"id": "c", "tokens": ["z", "z"], "ner_tags": ["O", "B-LOC"], "images": ["2"]},
+        {"id": "d", "tokens": ["w"], "ner_tags": ["O"], "images": ["4", "1"]},
+    ]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    corpus = read_corpus(path)
+    pairs = corpus.pairs()
+    found = [(example.id, example.words, example.images, len(example.entities)) for example in pairs]
+    assert found == [
+        ("a/1", ("x",), ("1",), 1),
+        ("a/2", ("x",), ("2",), 1),
+        ("a/3", ("x",), ("3",), 1),
+        ("b", ("y",), (), 0),
+        ("c", ("z", "z"), ("2",), 1),
+        ("d/1", ("w",), ("4",), 0),
+        ("d/2", ("w",), ("1",), 0),
+    ]
+    assert [pairs[number] for number in range(len(pairs))] == list(pairs)
+    assert [len(pairs.picture_keys(number)) for number in range(len(pairs))] == pairs.picture_numbers.tolist()
+    assert pairs.picture_keys(1) == corpus.picture_keys(0)[1:2]
+    assert pairs.lengths.tolist() == [1, 1, 1, 1, 2, 1, 1]
+    assert list(pairs.pairs()) == list(pairs) and pairs.digest != corpus.digest
+    assert list(pairs.select([6, 0])) == [pairs[6], pairs[0]]
 
 
 def test_empty_corpora():
