@@ -1,5 +1,6 @@
 """Text encoder: any Hugging Face encoder, its sub-tokens joined to words (2M-NER, Eqs. 1-3)."""
 
+from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
@@ -7,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import (
     CONFIG_MAPPING,
@@ -26,7 +27,10 @@ from babelens.modules.text.tokens import TextInput, WordTokenizer
 from babelens.modules.text.wordpieces import train_wordpieces
 from babelens.schema import InputError
 
-Chosen = Literal["first", "mean", "last"]
+Chosen = Literal["first", "mean", "last", "previous"]
+
+# Layers run by someone else: embedded sub-tokens of some windows, and which those are, to their states.
+Layers = Callable[[Float[Tensor, "window piece dim"], slice], Float[Tensor, "window piece dim"]]
 
 _MULTILINGUAL_ROWS = 119_547
 _DROPOUTS = (
@@ -45,12 +49,16 @@ class Transformer(msgspec.Struct, frozen=True, tag="transformer", forbid_unknown
 
     - `name`: hub id or folder of a pretrained encoder.
     - `layers`: keep the first so many layers; None keeps all.
-    - `pieces`: which sub-token stands for a word; "first" as in 2M-NER, "mean" of all, "last".
+    - `pieces`: which sub-token stands for a word; "first" as in 2M-NER, "mean" of all, "last", or "previous", the
+      sub-token before the word: the last one of the word before it, and [CLS] for the first word. The published code of
+      2M-NER takes this one, by an index that forgets [CLS].
     - `casing`: add an embedding of each word's casing class to its sub-tokens (for uncased encoders).
     - `scratch`: fields of a Hugging Face configuration (`model_type` and its sizes); then the weights are random, the
       tokenizer is learnt from the training words and `name` is not read. {} is the published size of multilingual
       BERT, with all its 119,547 rows.
     - `vocabulary`: most sub-tokens that a tokenizer learnt from scratch may hold.
+    - `added`: special tokens that the tokenizer shall know beside its own, each a sub-token with a new row of the
+      embeddings (random, from the encoder's own start). The published code adds characters that it would drop.
     - `dropout`: replaces the encoder's own rates (hidden states and attention).
     - `trained`: False keeps the encoder as it is: no gradients, no dropout.
     """
@@ -61,6 +69,7 @@ class Transformer(msgspec.Struct, frozen=True, tag="transformer", forbid_unknown
     casing: bool = False
     scratch: dict[str, Any] | None = None
     vocabulary: int = 8000
+    added: tuple[str, ...] = ()
     dropout: float | None = None
     trained: bool = True
 
@@ -78,9 +87,11 @@ class Transformer(msgspec.Struct, frozen=True, tag="transformer", forbid_unknown
                 raise InputError("a text encoder from scratch learns its tokenizer from training words; found none")
             tokenizer = train_wordpieces(origin.words(), self.vocabulary)
             model = _create(self._adapt(_configure(self.scratch, tokenizer)))
+            _extend(model, tokenizer, self.added)
         else:
             tokenizer, config = _read(self.name, offline=False)
             model = _pretrained(self.name, self._adapt(config))
+            _extend(model, tokenizer, self.added)
         return TransformerEncoder(self, model, tokenizer)
 
     def _adapt(self, config: PreTrainedConfig) -> PreTrainedConfig:
@@ -106,6 +117,10 @@ class TransformerEncoder(nn.Module):
     `pooled` is the encoder's pooler output (BERT: a tanh layer over [CLS]) or, where it has no pooler, the last state
     of the first sub-token. A row of several windows is pooled from its first. A pooler whose weights a published
     checkpoint lacks starts at random; transformers warns of it.
+
+    With `pieces="previous"` a word that opens a later window of a long text gets that window's [CLS], as the first
+    word of a text does; windows overlap, so that happens only beside words of half a window. The published code reads
+    no text that long.
     """
 
     def __init__(self, declaration: Transformer, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -122,6 +137,10 @@ class TransformerEncoder(nn.Module):
         self.pieces: Chosen = declaration.pieces
         self.trained = declaration.trained
         self.tokens = WordTokenizer(tokenizer, _limit(model))
+        if self.pieces == "previous" and int(self.tokens([["a"]]).first) == 0:
+            raise InputError(
+                'pieces = "previous": expected a tokenizer that sets a sub-token before a text, found none'
+            )
         self.encoder = model
         self.casing = nn.Embedding(len(Casing), width, padding_idx=int(Casing.NONE)) if declaration.casing else None
         if self.casing is not None:
@@ -136,22 +155,21 @@ class TransformerEncoder(nn.Module):
             self.encoder.eval()
         return self
 
-    def forward(self, text: TextInput) -> EncodedText:
-        """Encode sentences; words beyond the mask are zero."""
-        states, pooled = self._run(text)
+    def forward(self, text: TextInput, layers: Layers | None = None) -> EncodedText:
+        """Encode sentences; words beyond the mask are zero. `layers` take the place of the encoder's own stack."""
+        states, pooled = self._run(text, layers)
         flat = states.flatten(0, 1)
-        if self.pieces == "first":
-            words = flat[text.first]
-        elif self.pieces == "last":
-            words = flat[text.last]
-        else:
-            words = _mean(flat, text)
+        chosen = self._chosen(text)
+        words = _mean(flat, text) if self.pieces == "mean" else flat[chosen]
         words = words.masked_fill(~text.mask.unsqueeze(-1), 0.0)
-        # A window belongs to the last row that starts at or before it.
-        windows = torch.arange(len(states), device=states.device)
-        rows = torch.searchsorted(text.window, windows, right=True) - 1
-        chosen = text.last if self.pieces == "last" else text.first
-        return EncodedText(words, text.mask, pooled[text.window], Pieces(states, text.attention, rows, chosen))
+        return EncodedText(words, text.mask, pooled[text.window], Pieces(states, text.attention, text.rows, chosen))
+
+    def _chosen(self, text: TextInput) -> Int[Tensor, "batch word"]:
+        """The place that stands for each word; any where there is no word."""
+        if self.pieces == "last":
+            return text.last
+        # What frames a text stands in every window, so the place before a word is one of its own window.
+        return (text.first - 1).clamp(min=0) if self.pieces == "previous" else text.first
 
     def drop_pooler(self) -> None:
         """Do without the layer behind `pooled`, which nothing reads: weights without a gradient."""
@@ -163,27 +181,32 @@ class TransformerEncoder(nn.Module):
         self.encoder.config.save_pretrained(folder)
         self.tokens.tokenizer.save_pretrained(folder)
 
-    def _run(self, text: TextInput) -> tuple[Float[Tensor, "window piece dim"], Float[Tensor, "window dim"]]:
+    def _run(
+        self, text: TextInput, layers: Layers | None
+    ) -> tuple[Float[Tensor, "window piece dim"], Float[Tensor, "window dim"]]:
         """States and pooled states of all windows; without gradients, long texts go through in parts."""
         windows, width = text.ids.shape
         count = windows if torch.is_grad_enabled() else max(1, _TOKENS_AT_ONCE // width)
-        parts = [self._run_windows(text, slice(start, start + count)) for start in range(0, windows, count)]
+        parts = [self._run_windows(text, slice(start, start + count), layers) for start in range(0, windows, count)]
         if len(parts) == 1:
             return parts[0]
         states, pooled = zip(*parts, strict=True)
         return torch.cat(states), torch.cat(pooled)
 
     def _run_windows(
-        self, text: TextInput, part: slice
+        self, text: TextInput, part: slice, layers: Layers | None
     ) -> tuple[Float[Tensor, "window piece dim"], Float[Tensor, "window dim"]]:
         ids, attention = text.ids[part], text.attention[part].long()
         if self.casing is None:
-            output = self.encoder(input_ids=ids, attention_mask=attention)
+            inputs = {"input_ids": ids}
         else:
             owner = text.owner[part]
             classes = text.casing.flatten()[owner.clamp(min=0)].masked_fill(owner < 0, int(Casing.NONE))
-            embedded = self.encoder.get_input_embeddings()(ids) + self.casing(classes)
-            output = self.encoder(inputs_embeds=embedded, attention_mask=attention)
+            inputs = {"inputs_embeds": self.encoder.get_input_embeddings()(ids) + self.casing(classes)}
+        if layers is not None:
+            states = layers(self.encoder.get_submodule("embeddings")(**inputs), part)
+            return states, states[:, 0]
+        output = self.encoder(**inputs, attention_mask=attention)
         states = output.last_hidden_state
         pooled = getattr(output, "pooler_output", None)
         return states, states[:, 0] if pooled is None else pooled
@@ -224,6 +247,15 @@ def _pretrained(name: str, config: PreTrainedConfig) -> PreTrainedModel:
         return AutoModel.from_pretrained(name, config=config, dtype=torch.float32)
     except OSError as error:
         raise InputError(f"text encoder {name!r}: expected weights beside its configuration, found: {error}") from error
+
+
+def _extend(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, added: tuple[str, ...]) -> None:
+    """Give a tokenizer more special tokens, and its encoder rows for them."""
+    count = tokenizer.add_tokens(list(added), special_tokens=True)
+    rows = model.get_input_embeddings()
+    if count and isinstance(rows, nn.Embedding):
+        # An encoder may have had rows to spare; it gets one for each token all the same, as in the published code.
+        model.resize_token_embeddings(rows.num_embeddings + count, mean_resizing=False)
 
 
 def _create(config: PreTrainedConfig) -> PreTrainedModel:

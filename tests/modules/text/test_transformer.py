@@ -27,7 +27,7 @@ def build(folder, **fields):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("pieces", ["first", "mean", "last"])
+@pytest.mark.parametrize("pieces", ["first", "mean", "last", "previous"])
 def test_word_states_are_those_of_the_encoder_run_by_hand(family, pieces, request, sentences):
     folder = request.getfixturevalue(family)
     encoder = build(folder, pieces=pieces)
@@ -43,13 +43,63 @@ def test_word_states_are_those_of_the_encoder_run_by_hand(family, pieces, reques
             owner = torch.searchsorted(ends, framed["offset_mapping"][0, 1:-1, 1].contiguous())
             for place in range(len(words)):
                 own = states[owner == place]
-                expected = {"first": own[0], "last": own[-1], "mean": own.mean(0)}[pieces]
+                before = states[owner == place - 1][-1] if place else output.last_hidden_state[0, 0]
+                expected = {"first": own[0], "last": own[-1], "mean": own.mean(0), "previous": before}[pieces]
                 torch.testing.assert_close(encoded.words[row, place], expected, atol=1e-5, rtol=0)
             assert encoded.mask[row].sum() == len(words)
             assert (encoded.words[row, len(words) :] == 0).all()
             pooled = output.last_hidden_state[0, 0] if family == "distilbert" else output.pooler_output[0]
             if family != "xlm_roberta":
                 torch.testing.assert_close(encoded.pooled[row], pooled, atol=1e-5, rtol=0)
+
+
+def test_the_place_before_a_word_is_one_of_its_own_window(bert, sentences):
+    encoder = build(bert, pieces="previous")
+    words = joined(sentences * 4)
+    long = ("mosueratibnd" * 8)[:96]
+    assert len(encoder.tokens.pieces(long)) > encoder.tokens.limit
+    rows = [words, [*words[:3], long, long, *words[3:5]], []]
+    text = encoder.tokens(rows)
+    with torch.no_grad():
+        encoded = encoder(text)
+        states = encoder.encoder(input_ids=text.ids, attention_mask=text.attention.long()).last_hidden_state
+    opening = 0
+    for row, own in enumerate(rows):
+        for place in range(len(own)):
+            window, piece = divmod(int(text.first[row, place]), text.ids.shape[1])
+            torch.testing.assert_close(encoded.words[row, place], states[window, piece - 1], atol=1e-5, rtol=0)
+            owner = int(text.owner[window, piece - 1])
+            # The last sub-token of the word before, or [CLS].
+            assert owner == row * text.mask.shape[1] + place - 1 if piece > 1 else owner == -1
+            opening += piece == 1 and place > 0
+    assert opening > 0
+    assert (encoded.words[2] == 0).all()
+
+
+ADDED = ("\ufffd", "\x80", "\u200b")
+
+
+@pytest.mark.parametrize("scratch", [True, False])
+def test_added_tokens_have_rows_of_their_own_and_survive_the_folder(bert, sentences, tmp_path, scratch):
+    fields = {"scratch": SCRATCH, "vocabulary": 120} if scratch else {"name": str(bert)}
+    plain = Transformer(**fields).build(Origin(words=lambda: sentences))
+    made = Transformer(**fields, added=ADDED).build(Origin(words=lambda: sentences)).eval()
+    assert made.encoder.config.vocab_size == plain.encoder.config.vocab_size + len(ADDED)
+    rows = made.encoder.get_input_embeddings().weight
+    assert rows.shape[0] == made.encoder.config.vocab_size and rows[-3:].std() > 0.001
+    if not scratch:
+        assert torch.equal(rows[:-3], plain.encoder.get_input_embeddings().weight)
+    odd = ["Obama", "\u200b", "\ufffd", "\x80", "née\u200b."]
+    text, before = made.tokens([odd]), plain.tokens([odd])
+    assert (before.unknown, text.unknown) == (3, 0)
+    numbers = [made.tokens.tokenizer.convert_tokens_to_ids(token) for token in ADDED]
+    assert text.ids[0, text.first[0, 1:4]].tolist() == [numbers[2], numbers[0], numbers[1]]
+    assert numbers[2] in text.ids[0, text.first[0, 4] :].tolist()
+    made.save(tmp_path)
+    again = Transformer(**fields, added=ADDED).build(Origin(folder=tmp_path)).eval()
+    again.load_state_dict(made.state_dict())
+    with torch.no_grad():
+        torch.testing.assert_close(again(again.tokens([odd])).words, made(text).words)
 
 
 def test_encoder_without_pooler_pools_its_first_state(distilbert, sentences):
