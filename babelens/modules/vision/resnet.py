@@ -1,7 +1,7 @@
 """Regions of a picture from a residual network (paper, section 4.2.2, R' = W_r R + b)."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 import torch
@@ -10,9 +10,12 @@ from torch import Tensor, nn
 from transformers import ResNetConfig, ResNetModel
 from transformers.models.resnet.modeling_resnet import ResNetBasicLayer, ResNetBottleNeckLayer, ResNetConvLayer
 
+from babelens.modules.declaration import DeclarationError
 from babelens.modules.origin import Origin
 from babelens.modules.shapes import Bytes, Regions
 from babelens.modules.vision.positions import grid_positions
+from babelens.modules.vision.timm_checkpoint import TimmCheckpoint
+from babelens.modules.vision.torchvision_resnet import read_resnet
 from babelens.modules.vision.transform import Fit, Normalisation, PictureTransform
 from babelens.modules.vision.weights import configure, hollow, load
 
@@ -24,16 +27,21 @@ _PUBLISHED_SIZE = 224
 class Resnet(msgspec.Struct, frozen=True, tag="resnet", forbid_unknown_fields=True):
     """ResNet as a region encoder: for ResNet-152 at 224 pixels, 7 x 7 regions of 2048, projected.
 
-    `name` is a repository of the hub or a folder. With `scratch` (fields of `ResNetConfig`, and `size`, the side of the
-    input in pixels; {} is the published ResNet-152 at 224) nothing is loaded and the weights are random.
+    `name` is a repository of the hub or a folder, of transformers or of timm. The code of 2M-NER starts from
+    torchvision's first ResNet-152, which is `timm/resnet152.tv_in1k`. microsoft/resnet-152 is the same network, but
+    transformers' conversion script made it of timm's resnet152 of 2022, by then a later training (not compared here).
+    With `scratch` (fields of `ResNetConfig`, and `size`, the side of the input in pixels; {} is the published
+    ResNet-152 at 224) nothing is loaded and the weights are random.
 
     `norm="frozen"` keeps the statistics of batch normalisation as they are loaded, in training too (their scale and
     shift still learn): statistics of small batches are noise. `norm="batch"` is ordinary batch normalisation, right
     from scratch. `positions` adds learned position embeddings to the regions and normalises the sum (the paper has
     neither), for compact encoders whose regions see too little of the picture to know where they are. `fit` says what
-    becomes of a picture that is no square. Without `trained` the encoder stays as it is loaded; projection and
+    becomes of a picture that is no square. `pool` averages the regions to one before it is projected. Without `trained` the encoder stays as it is loaded; projection and
     positions still learn.
     """
+
+    part: ClassVar[str] = "resnet"
 
     name: str = "microsoft/resnet-152"
     scratch: dict[str, Any] | None = None
@@ -41,6 +49,11 @@ class Resnet(msgspec.Struct, frozen=True, tag="resnet", forbid_unknown_fields=Tr
     fit: Fit = "crop"
     trained: bool = True
     positions: bool = False
+    pool: bool = False
+
+    def __post_init__(self) -> None:
+        if self.pool and self.positions:
+            raise DeclarationError("resnet: expected pool or positions, found both: one region needs no position")
 
     def build(self, origin: Origin, dim: int | None) -> "ResnetEncoder":
         """The encoder, giving regions of width `dim` (None: of its own).
@@ -61,11 +74,13 @@ class Resnet(msgspec.Struct, frozen=True, tag="resnet", forbid_unknown_fields=Tr
             if self.norm == "frozen":
                 _quiet(encoder)
             transform = PictureTransform.sized(size, self.fit)
+        elif (published := TimmCheckpoint.find(self.name)) is not None:
+            encoder = read_resnet(published)
+            transform = published.preprocessing.transform(self.fit)
         else:
             encoder = load(ResNetModel, self.name, ("resnet",))
             transform = PictureTransform.read(self.name, self.fit)
-        frozen = self.norm == "frozen"
-        return ResnetEncoder(encoder, transform, dim, frozen=frozen, trained=self.trained, positions=self.positions)
+        return ResnetEncoder(self, encoder, transform, dim)
 
 
 def _quiet(encoder: ResNetModel) -> None:
@@ -84,26 +99,19 @@ def _quiet(encoder: ResNetModel) -> None:
 class ResnetEncoder(nn.Module):
     """Pictures to regions: the last feature map of a ResNet, one region per cell, projected to `dim`.
 
-    `grid` is the rows and columns of cells; there is no class token (`prefix` 0). With `frozen`, batch normalisation
-    always uses its running statistics.
+    `grid` is the rows and columns of cells, 1 x 1 where they are pooled; there is no class token (`prefix` 0). With
+    frozen statistics, batch normalisation always uses its running ones.
     """
 
     prefix = 0
 
     def __init__(
-        self,
-        encoder: ResNetModel,
-        transform: PictureTransform,
-        dim: int | None,
-        *,
-        frozen: bool,
-        trained: bool,
-        positions: bool,
+        self, declaration: Resnet, encoder: ResNetModel, transform: PictureTransform, dim: int | None
     ) -> None:
         super().__init__()
         widths = list(encoder.config.hidden_sizes or ())
-        self.encoder = encoder.requires_grad_(trained)
-        self.frozen, self.trained = frozen, trained
+        self.encoder = encoder.requires_grad_(declaration.trained)
+        self.frozen, self.trained, self.pool = declaration.norm == "frozen", declaration.trained, declaration.pool
         self.native_dim: int = widths[-1]
         self.dim = dim or self.native_dim
         self.transform = transform
@@ -113,10 +121,11 @@ class ResnetEncoder(nn.Module):
         # Stem, pooling and each stage after the first halve the map and round up.
         for _ in range(1 + len(widths) + encoder.config.downsample_in_first_stage):
             side = (side + 1) // 2
+        side = 1 if self.pool else side
         self.grid = (side, side)
         self.regions = side * side
-        self.positions = nn.Parameter(grid_positions(side, self.dim)) if positions else None
-        self.norm = nn.LayerNorm(self.dim) if positions else None
+        self.positions = nn.Parameter(grid_positions(side, self.dim)) if declaration.positions else None
+        self.norm = nn.LayerNorm(self.dim) if declaration.positions else None
         self.train(self.training)
 
     def forward(self, pixels: Bytes) -> Regions:
@@ -129,7 +138,8 @@ class ResnetEncoder(nn.Module):
             return self.normalisation.mean.new_zeros(0, self.regions, self.native_dim)
         with torch.set_grad_enabled(self.trained and torch.is_grad_enabled()):
             cells = self.encoder(self.normalisation(pixels)).last_hidden_state
-        return cells.flatten(2).transpose(1, 2)
+        regions = cells.flatten(2).transpose(1, 2)
+        return regions.mean(1, keepdim=True) if self.pool else regions
 
     def project(self, features: Float[Tensor, "batch region native"]) -> Regions:
         """Regions of width `dim` of regions of the encoder's own, with their positions."""
