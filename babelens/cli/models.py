@@ -19,7 +19,7 @@ def list_models() -> None:
     from rich.table import Table
 
     from babelens.models.anatomy import size_of, unfilled
-    from babelens.models.published import PUBLISHED
+    from babelens.models.published import OWN, PUBLISHED
     from babelens.models.zoo import ZOO
 
     table = Table("model", "year", "source", "reads", box=None, header_style="bold", pad_edge=False)
@@ -33,12 +33,12 @@ def list_models() -> None:
     ):
         table.add_column(heading, justify="right")
     for name, model in ZOO.items():
-        known = PUBLISHED[name]
+        known = PUBLISHED.get(name, OWN)
         figures = (known.twitter2015, known.twitter2017, known.all_languages, known.english)
         text_only = None if known.text_only is None else known.text_only[0]
         table.add_row(
             name,
-            str(known.year),
+            "" if known.year is None else str(known.year),
             known.source,
             " + ".join(["text", *model.views]),
             f"{size_of(unfilled(model)).all / 1e6:.1f}",

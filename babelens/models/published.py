@@ -11,7 +11,7 @@ class Published(NamedTuple):
     `english` stand in Table 5 of the 2M-NER paper, on MMNERD; `text_only` are the same two of Table 7.
     """
 
-    year: int
+    year: int | None
     source: str
     twitter2015: float | None = None
     twitter2017: float | None = None
@@ -34,3 +34,6 @@ PUBLISHED: dict[str, Published] = {
     "2m-ner": Published(2024, "Wang et al.", None, None, 70.49, 70.77, (69.75, 69.99)),
     "2m-ner-official": Published(2024, "Wang et al., published code", None, None, 70.49, 70.77, (69.75, 69.99)),
 }
+
+# What is said of a model that is not of the literature.
+OWN = Published(None, "own")
