@@ -25,14 +25,19 @@ def looks(module, words, regions, mask):
     return module.weights(words, real(words), regions, mask)
 
 
+def build(**fields):
+    torch.manual_seed(0)
+    module = CrossAttention(heads=HEADS, expansion=3, **fields).build(DIM, DIM)
+    for norm in (module.attention_norm, module.perceptron_norm):
+        if norm is not None:
+            nn.init.normal_(norm.weight, 1.0, 0.3)
+            nn.init.normal_(norm.bias)
+    return module.eval()
+
+
 @pytest.fixture
 def module():
-    torch.manual_seed(0)
-    module = CrossAttention(heads=HEADS, expansion=3, dropout=0.1).build(DIM, DIM)
-    for norm in (module.attention_norm, module.perceptron_norm):
-        nn.init.normal_(norm.weight, 1.0, 0.3)
-        nn.init.normal_(norm.bias)
-    return module.eval()
+    return build(dropout=0.1)
 
 
 @pytest.fixture
@@ -51,7 +56,8 @@ def by_hand(module, words, regions, mask):
             pieces = []
             for head in range(HEADS):
                 own = slice(head * part, (head + 1) * part)
-                query = module.query.weight[own] @ words[row, word] + module.query.bias[own]
+                asks = module.query or module.key
+                query = asks.weight[own] @ words[row, word] + asks.bias[own]
                 scores, values = [], []
                 for region in torch.where(mask[row])[0].tolist():
                     key = module.key.weight[own] @ regions[row, region] + module.key.bias[own]
@@ -66,6 +72,9 @@ def by_hand(module, words, regions, mask):
             if not mask[row].any():
                 context = torch.zeros(DIM)
             aware = norm(words[row, word] + context, module.attention_norm)
+            if module.perceptron is None:
+                fused[row, word] = aware
+                continue
             inner = module.perceptron[0].weight @ aware + module.perceptron[0].bias
             inner = inner * 0.5 * (1 + torch.erf(inner / math.sqrt(2)))
             outer = module.perceptron[2].weight @ inner + module.perceptron[2].bias
@@ -83,6 +92,68 @@ def test_equals_the_equations(module, inputs):
         fused, weights = by_hand(module, *inputs)
         torch.testing.assert_close(fuse(module, *inputs), fused, atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(looks(module, *inputs), weights, atol=1e-6, rtol=1e-5)
+
+
+PUBLISHED = {"query": "key", "perceptron": False, "copies": True, "attention_dropout": 0.1}
+
+
+@pytest.mark.parametrize("fields", [{"query": "key"}, {"perceptron": False}, PUBLISHED], ids=lambda one: "-".join(one))
+def test_the_published_layer_equals_the_equations(inputs, fields):
+    module = build(**fields)
+    names = {name.split(".")[0] for name, _ in module.named_parameters()}
+    assert ("query" in names) == ("query" not in fields)
+    assert ("perceptron" in names) == ("perceptron_norm" in names) == ("perceptron" not in fields)
+    with torch.no_grad():
+        fused, weights = by_hand(module, *inputs)
+        torch.testing.assert_close(fuse(module, *inputs), fused, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(looks(module, *inputs), weights, atol=1e-6, rtol=1e-5)
+    fuse(module, *inputs).square().sum().backward()
+    assert all(parameter.grad.isfinite().all() and parameter.grad.any() for parameter in module.parameters())
+
+
+def test_over_one_region_words_do_not_matter_and_the_keys_learn_nothing(inputs):
+    module = build(**PUBLISHED)
+    words, regions, mask = inputs[0], inputs[1][:, :1], torch.tensor([[True], [True], [False]])
+    value = module.output(module.value(regions)) * mask[:, :, None]
+    torch.testing.assert_close(fuse(module, words, regions, mask), module.attention_norm(words + value))
+    fuse(module, words, regions, mask).square().sum().backward()
+    assert module.key.weight.grad is not None and module.key.weight.grad.abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("copies", [False, True])
+def test_dropout_on_probabilities_falls_on_each_copy_by_itself(copies):
+    """Of n copies k are left: the value comes through k / (n (1 - p)) times, in each head of each word."""
+    module = build(dropout=0.0, attention_dropout=0.5, copies=copies).train()
+    for layer in (module.value, module.output):
+        nn.init.eye_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    seen = []
+    module.attention_norm = nn.Identity()
+    module.attention_norm.register_forward_hook(lambda _, arguments, __: seen.append(arguments[0].detach()))
+    words, real_words = torch.zeros(2, 60, DIM), torch.ones(2, 60, dtype=torch.bool)
+    real_words[0, 3:] = False
+    regions = torch.ones(2, 1, DIM)
+    module(words, real_words, regions, torch.ones(2, 1, dtype=torch.bool))
+    shares = [row.unflatten(-1, (HEADS, -1)) for row in seen[0]]
+    assert all((head == head[..., :1]).all() for head in shares)
+    short, full = (sorted(set((head[..., 0] * 0.5).flatten().tolist())) for head in shares)
+    if not copies:
+        assert short == full == [0.0, 1.0]
+        return
+    assert short == pytest.approx([0, 1 / 3, 2 / 3, 1])
+    assert len(full) > 8 and [share * 60 for share in full] == pytest.approx([round(share * 60) for share in full])
+    assert abs(sum(head[..., 0].mean().item() for head in shares) / 2 - 1) < 0.1
+
+
+def test_copies_keep_rows_apart_and_rows_without_words_or_pictures_finite(inputs):
+    module = build(**PUBLISHED | {"attention_dropout": 0.9}).train()
+    words, regions, mask = inputs
+    words.requires_grad_()
+    there = torch.tensor([[False] * 4, [True, True, False, False], [True] * 4])
+    fused = module(words, there, regions, mask).words
+    fused.square().sum().backward()
+    assert fused.isfinite().all() and words.grad.isfinite().all()
+    assert all(parameter.grad.isfinite().all() for parameter in module.parameters())
 
 
 def test_equals_the_library(module, inputs):
