@@ -16,10 +16,11 @@ from babelens.modules.text.encoded import EncodedText
 from babelens.modules.text.recurrent import Recurrent
 from babelens.modules.text.transformer import Transformer
 from babelens.modules.vision.clip import Clip
+from babelens.modules.vision.crops import Crops
 from babelens.modules.vision.resnet import Resnet
 
 Text = Transformer | Recurrent
-RegionEncoder = Clip | Resnet
+RegionEncoder = Clip | Resnet | Crops
 Fusion = CrossAttention
 
 
@@ -37,7 +38,7 @@ class View(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def name(self) -> str:
         """The name of the view in checkpoints, losses and `without`: that of its encoder."""
-        return "text" if self.regions is None else type(self.regions).__name__.lower()
+        return "text" if self.regions is None else self.regions.part
 
 
 class Late(msgspec.Struct, frozen=True, tag="late", forbid_unknown_fields=True):
@@ -92,7 +93,8 @@ class Late(msgspec.Struct, frozen=True, tag="late", forbid_unknown_fields=True):
             DeclarationError: there is no such part.
         """
         if part == "alignment" and self.aligned:
-            return self._with_views(msgspec.structs.replace(view, alignment=None) for view in self.views)
+            read = (view for view in self.views if view.fusion is not None)
+            return self._with_views(msgspec.structs.replace(view, alignment=None) for view in read)
         if part == "collaboration" and self.aligned:
             return self._with_views(msgspec.structs.replace(view, fusion=None) for view in self.views if view.alignment)
         if part in self.seen:
