@@ -42,6 +42,12 @@ class TextInput:
     unknown: int = 0
     lost: int = 0
 
+    @property
+    def rows(self) -> Int[Tensor, " window"]:
+        """The row of the batch that each window belongs to: the last one that starts at or before it."""
+        windows = torch.arange(len(self.ids), device=self.ids.device)
+        return torch.searchsorted(self.window, windows, right=True) - 1
+
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "TextInput":
         """The same input on another device."""
         return replace(
