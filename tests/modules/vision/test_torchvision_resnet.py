@@ -166,10 +166,10 @@ def test_weights_of_another_network_are_refused(tmp_path, message, change):
 def test_other_mistakes_are_named(tmp_path):
     weights = random_weights("resnet18")
     name = publish(tmp_path, "resnet152d", weights)
-    with pytest.raises(ValueError, match="expected one of resnet18, .*resnet152, found resnet152d"):
+    with pytest.raises(ValueError, match=r"expected one of resnet18, .*resnet152, found resnet152d"):
         Resnet(name=name).build(Origin(), 6)
     publish(tmp_path, "resnet18", weights, crop_mode="squash")
-    with pytest.raises(ValueError, match="cut from the centre .* crop_mode squash"):
+    with pytest.raises(ValueError, match=r"cut from the centre .* crop_mode squash"):
         Resnet(name=name).build(Origin(), 6)
     publish(tmp_path, "resnet18", weights, mean=None)
     with pytest.raises(ValueError, match=r"expected input_size, .* in config\.json"):
