@@ -53,7 +53,8 @@ def show_examples(tagger: Tagger, chosen: Sequence[tuple[str, Row]]) -> list[Car
             words = {
                 name: weights[number, entity.start : entity.end].mean(axis=0) for name, weights in attention.items()
             }
-            looks = tuple(_look(tagger, name, weights, picture) for name, weights in words.items())
+            seen = (_look(tagger, name, weights, picture) for name, weights in words.items())
+            looks = tuple(look for look in seen if look is not None)
             found.append(Found(entity, float(score), looks if picture is not None else ()))
         cards.append(
             Card(
@@ -68,10 +69,15 @@ def show_examples(tagger: Tagger, chosen: Sequence[tuple[str, Row]]) -> list[Car
     return cards
 
 
-def _look(tagger: Tagger, name: str, weights: np.ndarray, picture: Image.Image | None) -> Look:
-    """The weights of one entity over the regions of a view, laid on the part of the picture that the view sees."""
+def _look(tagger: Tagger, name: str, weights: np.ndarray, picture: Image.Image | None) -> Look | None:
+    """The weights of one entity over the regions of a view, laid on the part of the picture that the view sees.
+
+    None where the regions lie in no grid.
+    """
     regions = tagger.backbone.seeing()[name].regions
     assert regions is not None, "a view that looks somewhere has regions"
+    if regions.grid is None:
+        return None
     rows, columns = regions.grid
     places = weights[regions.prefix : regions.prefix + rows * columns].reshape(rows, columns)
     return Look(name, places, None if picture is None else regions.transform.covered(picture.size))

@@ -5,11 +5,14 @@ from typing import Any, Literal, TypeVar, get_args
 import msgspec
 
 from babelens.models.spec import Model
+from babelens.modules.fusion.co_attention import CoAttention
 from babelens.modules.fusion.cross_attention import CrossAttention
 from babelens.modules.late import RegionEncoder, View
 from babelens.modules.text.recurrent import Recurrent
 from babelens.modules.text.transformer import Transformer
 from babelens.modules.vision.clip import Clip
+from babelens.modules.vision.crops import Crops
+from babelens.modules.vision.vgg import Vgg
 
 Encoders = Literal["pretrained", "compact", "random"]
 ENCODERS: tuple[Encoders, ...] = get_args(Encoders)
@@ -34,7 +37,9 @@ COMPACT_RESNET = {
     "layer_type": "basic",
     "size": 64,
 }
-COMPACT_FUSIONS: dict[type, dict[str, Any]] = {CrossAttention: {"heads": 4}}
+# Three poolings leave 8 x 8 regions.
+COMPACT_VGG = {"widths": [[24], [48], [96]], "size": 64}
+COMPACT_FUSIONS: dict[type, dict[str, Any]] = {CrossAttention: {"heads": 4}, CoAttention: {"dim": 64}}
 
 _Declaration = TypeVar("_Declaration", bound=msgspec.Struct)
 
@@ -68,10 +73,14 @@ def _view(view: View, compact: bool) -> View:
 
 
 def _regions(regions: RegionEncoder, compact: bool) -> RegionEncoder:
+    if isinstance(regions, Crops):
+        return _replace(regions, encoder=_regions(regions.encoder, compact))
     if isinstance(regions, Clip):
         return _replace(regions, scratch=COMPACT_CLIP if compact else {})
+    if isinstance(regions, Vgg):
+        return _replace(regions, scratch=COMPACT_VGG, normed=True, trained=True) if compact else _replace(regions, scratch={})
     if compact:
-        return _replace(regions, scratch=COMPACT_RESNET, norm="batch", positions=True)
+        return _replace(regions, scratch=COMPACT_RESNET, norm="batch", positions=not regions.pool)
     return _replace(regions, scratch={})
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from babelens.modules.alignment import Contrastive, ContrastiveAlignment
 from babelens.modules.backbone import Part, Seen, State, Streams, Transform
 from babelens.modules.declaration import DeclarationError
+from babelens.modules.fusion.co_attention import CoAttention
 from babelens.modules.fusion.cross_attention import CrossAttention
 from babelens.modules.origin import Origin
 from babelens.modules.text.encoded import EncodedText
@@ -18,10 +19,11 @@ from babelens.modules.text.transformer import Transformer
 from babelens.modules.vision.clip import Clip
 from babelens.modules.vision.crops import Crops
 from babelens.modules.vision.resnet import Resnet
+from babelens.modules.vision.vgg import Vgg
 
 Text = Transformer | Recurrent
-RegionEncoder = Clip | Resnet | Crops
-Fusion = CrossAttention
+RegionEncoder = Clip | Resnet | Crops | Vgg
+Fusion = CrossAttention | CoAttention
 
 
 class View(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import torch
@@ -22,13 +22,17 @@ class Clip(msgspec.Struct, frozen=True, tag="clip", forbid_unknown_fields=True):
 
     `name` is a repository of the hub or a folder that holds a whole CLIP model or its vision half. With `scratch`
     (fields of `CLIPVisionConfig`; {} is the published ViT-B/32) nothing is loaded and the weights are random. `fit`
-    says what becomes of a picture that is no square. Without `trained` the encoder stays as it is loaded.
+    says what becomes of a picture that is no square; `augmented` ones are cut at random in training (see
+    `transform.PictureTransform`). Without `trained` the encoder stays as it is loaded.
     """
+
+    part: ClassVar[str] = "clip"
 
     name: str = "openai/clip-vit-base-patch32"
     scratch: dict[str, Any] | None = None
     fit: Fit = "crop"
     trained: bool = True
+    augmented: bool = False
 
     def build(self, origin: Origin, dim: int | None) -> "ClipEncoder":
         """The encoder, giving regions of width `dim` (None: of its own).
@@ -39,15 +43,15 @@ class Clip(msgspec.Struct, frozen=True, tag="clip", forbid_unknown_fields=True):
         """
         if origin.folder is not None:
             encoder = hollow(CLIPVisionModel, origin.folder)
-            transform = PictureTransform.read(origin.folder, self.fit)
+            transform = PictureTransform.read(origin.folder, self.fit, self.augmented)
         elif self.scratch is not None:
             config = configure(CLIPVisionConfig, self.scratch)
             encoder = CLIPVisionModel(config)
             _place(encoder)
-            transform = PictureTransform.sized(_side(encoder), self.fit)
+            transform = PictureTransform.sized(_side(encoder), self.fit, self.augmented)
         else:
             encoder = load(CLIPVisionModel, self.name, ("clip", "clip_vision_model"))
-            transform = PictureTransform.read(self.name, self.fit)
+            transform = PictureTransform.read(self.name, self.fit, self.augmented)
         return ClipEncoder(encoder, transform, dim, self.trained)
 
 

@@ -1,5 +1,6 @@
 """Regions of a picture from a residual network (paper, section 4.2.2, R' = W_r R + b)."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -33,23 +34,31 @@ class Resnet(msgspec.Struct, frozen=True, tag="resnet", forbid_unknown_fields=Tr
     With `scratch` (fields of `ResNetConfig`, and `size`, the side of the input in pixels; {} is the published
     ResNet-152 at 224) nothing is loaded and the weights are random.
 
-    `norm="frozen"` keeps the statistics of batch normalisation as they are loaded, in training too (their scale and
-    shift still learn): statistics of small batches are noise. `norm="batch"` is ordinary batch normalisation, right
-    from scratch. `positions` adds learned position embeddings to the regions and normalises the sum (the paper has
-    neither), for compact encoders whose regions see too little of the picture to know where they are. `fit` says what
-    becomes of a picture that is no square. `pool` averages the regions to one before it is projected. Without `trained` the encoder stays as it is loaded; projection and
-    positions still learn.
+    - `norm`: "frozen" keeps the statistics of batch normalisation as they are loaded, in training too (their scale and
+      shift still learn): statistics of small batches are noise. "batch" is ordinary batch normalisation, right from
+      scratch. "drifting" is ordinary too, even where the encoder is not trained: its weights stay, but in training it
+      normalises by the batch, and its running statistics drift towards what it sees, as in the published code.
+    - `fit`: what becomes of a picture that is no square; `augmented` ones are cut at random in training (see
+      `transform.PictureTransform`).
+    - `trained`: False keeps the encoder as it is loaded, but for drifting statistics; what follows it still learns.
+    - `positions`: adds learned position embeddings to the regions and normalises the sum (the paper has neither), for
+      compact encoders whose regions see too little of the picture to know where they are.
+    - `pool`: averages the regions to one before it is projected (global average pooling).
+
+    Raises:
+        DeclarationError: both `pool` and `positions`.
     """
 
     part: ClassVar[str] = "resnet"
 
     name: str = "microsoft/resnet-152"
     scratch: dict[str, Any] | None = None
-    norm: Literal["frozen", "batch"] = "frozen"
+    norm: Literal["frozen", "batch", "drifting"] = "frozen"
     fit: Fit = "crop"
     trained: bool = True
     positions: bool = False
     pool: bool = False
+    augmented: bool = False
 
     def __post_init__(self) -> None:
         if self.pool and self.positions:
@@ -64,7 +73,7 @@ class Resnet(msgspec.Struct, frozen=True, tag="resnet", forbid_unknown_fields=Tr
         """
         if origin.folder is not None:
             encoder = hollow(ResNetModel, origin.folder)
-            transform = PictureTransform.read(origin.folder, self.fit)
+            transform = PictureTransform.read(origin.folder, self.fit, self.augmented)
         elif self.scratch is not None:
             fields = {**_PUBLISHED, **self.scratch}
             size = fields.pop("size", _PUBLISHED_SIZE)
@@ -73,13 +82,13 @@ class Resnet(msgspec.Struct, frozen=True, tag="resnet", forbid_unknown_fields=Tr
             encoder = ResNetModel(configure(ResNetConfig, fields))
             if self.norm == "frozen":
                 _quiet(encoder)
-            transform = PictureTransform.sized(size, self.fit)
+            transform = PictureTransform.sized(size, self.fit, self.augmented)
         elif (published := TimmCheckpoint.find(self.name)) is not None:
             encoder = read_resnet(published)
-            transform = published.preprocessing.transform(self.fit)
+            transform = replace(published.preprocessing.transform("crop"), fit=self.fit, augmented=self.augmented)
         else:
             encoder = load(ResNetModel, self.name, ("resnet",))
-            transform = PictureTransform.read(self.name, self.fit)
+            transform = PictureTransform.read(self.name, self.fit, self.augmented)
         return ResnetEncoder(self, encoder, transform, dim)
 
 
@@ -105,13 +114,12 @@ class ResnetEncoder(nn.Module):
 
     prefix = 0
 
-    def __init__(
-        self, declaration: Resnet, encoder: ResNetModel, transform: PictureTransform, dim: int | None
-    ) -> None:
+    def __init__(self, declaration: Resnet, encoder: ResNetModel, transform: PictureTransform, dim: int | None) -> None:
         super().__init__()
         widths = list(encoder.config.hidden_sizes or ())
         self.encoder = encoder.requires_grad_(declaration.trained)
-        self.frozen, self.trained, self.pool = declaration.norm == "frozen", declaration.trained, declaration.pool
+        self.statistics = declaration.norm
+        self.trained, self.pool = declaration.trained, declaration.pool
         self.native_dim: int = widths[-1]
         self.dim = dim or self.native_dim
         self.transform = transform
@@ -147,11 +155,14 @@ class ResnetEncoder(nn.Module):
         return regions if self.norm is None else self.norm(regions + self.positions)
 
     def train(self, mode: bool = True) -> "ResnetEncoder":
-        """Go into training or evaluation mode; frozen statistics and untrained encoders stay in evaluation mode."""
+        """Go into training or evaluation mode; frozen statistics and untrained encoders stay in evaluation mode.
+
+        Drifting statistics do not, whether the encoder is trained or not.
+        """
         super().train(mode)
-        if not self.trained:
+        if not self.trained and self.statistics != "drifting":
             self.encoder.eval()
-        if self.frozen:
+        if self.statistics == "frozen":
             for module in self.encoder.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()

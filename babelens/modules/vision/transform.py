@@ -16,7 +16,7 @@ from transformers import AutoImageProcessor, CLIPImageProcessorPil
 from babelens.modules.shapes import Bytes, Pixels
 from babelens.schema import Box
 
-Fit = Literal["crop", "pad"]
+Fit = Literal["crop", "pad", "random"]
 
 # A strip is cut to this many times its short side before it is resized: the centre crop sees none of what goes, and a
 # scan of 1 x 50,000 pixels would otherwise be blown up to gigabytes.
@@ -30,6 +30,9 @@ class PictureTransform:
     `processor` is the PIL image processor of transformers that belongs to the encoder; it decides size, filter, mean
     and standard deviation. `fit="crop"` does what it does (short side to size, centre crop). `fit="pad"` shows the
     whole picture instead: long side to size, the rest filled with the mean colour, which normalises to zero.
+    `fit="random"` cuts a square anywhere out of the picture at its own size and mirrors every other one (the published
+    code of 2M-NER does so to its ResNet's pictures, in evaluation too); a picture with a side that is too short is
+    stretched to the square. `augmented` pictures are cut by "random" in training and by `fit` in evaluation.
 
     Raises:
         ValueError: the processor does not end in a square of one size.
@@ -37,6 +40,7 @@ class PictureTransform:
 
     processor: Any
     fit: Fit = "crop"
+    augmented: bool = False
 
     def __post_init__(self) -> None:
         width, height = self._plan((640, 480))[1]
@@ -47,19 +51,19 @@ class PictureTransform:
             )
 
     @classmethod
-    def read(cls, name: str | Path, fit: Fit) -> "PictureTransform":
+    def read(cls, name: str | Path, fit: Fit, augmented: bool = False) -> "PictureTransform":
         """The transform that `preprocessor_config.json` describes, in a folder or in a repository of the hub.
 
         Raises:
             OSError: there is none.
         """
-        return cls(AutoImageProcessor.from_pretrained(str(name), backend="pil"), fit)
+        return cls(AutoImageProcessor.from_pretrained(str(name), backend="pil"), fit, augmented)
 
     @classmethod
-    def sized(cls, size: int, fit: Fit) -> "PictureTransform":
+    def sized(cls, size: int, fit: Fit, augmented: bool = False) -> "PictureTransform":
         """The transform of a new encoder: short side to `size` pixels, centre crop, mean and deviation of CLIP."""
         crop = {"height": size, "width": size}
-        return cls(CLIPImageProcessorPil(size={"shortest_edge": size}, crop_size=crop), fit)
+        return cls(CLIPImageProcessorPil(size={"shortest_edge": size}, crop_size=crop), fit, augmented)
 
     @cached_property
     def size(self) -> int:
@@ -67,15 +71,30 @@ class PictureTransform:
         return self._plan((640, 480))[1][0]
 
     def __call__(self, picture: Image.Image, boxes: Sequence[Box] = (), draw: int = 0) -> UInt8[Tensor, "3 size size"]:
-        """The square of an RGB picture, not normalised. It reads no boxes and draws nothing at random."""
-        pixels = self._padded(picture) if self.fit == "pad" else self._cropped(picture)
+        """The square of an RGB picture, not normalised. It reads no boxes.
+
+        `draw` seeds place and mirroring where they are random; with 0 nothing is drawn (see `draws`).
+        """
+        if self._random(draw):
+            pixels = self._drawn(picture, draw)
+        else:
+            pixels = self._padded(picture) if self.fit == "pad" else self._cropped(picture)
         return torch.from_numpy(np.ascontiguousarray(pixels))
 
-    def covered(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
+    def draws(self, training: bool) -> bool:
+        """Whether the square is left to chance, in training or in evaluation."""
+        return self.fit == "random" or (training and self.augmented)
+
+    def covered(self, size: tuple[int, int], draw: int = 0) -> tuple[float, float, float, float]:
         """What the square shows of a picture of `size` (width, height): left, top, right, bottom in its pixels.
 
-        With `fit="pad"` it reaches beyond the picture.
+        With `fit="pad"` it reaches beyond the picture. The left edge of a mirrored square lies right of its right one.
         """
+        if self._random(draw):
+            left, top, mirrored = self._place(size, draw)
+            width, height = size if min(size) < self.size else (self.size, self.size)
+            edges = (left + width, left) if mirrored else (left, left + width)
+            return float(edges[0]), float(top), float(edges[1]), float(top + height)
         if self.fit == "pad":
             resized, window, left, top = self._fitted(size), (self.size, self.size), 0, 0
             kept = size
@@ -90,6 +109,28 @@ class PictureTransform:
         (left_edge, right_edge), (top_edge, bottom_edge) = edges
         return left_edge, top_edge, right_edge, bottom_edge
 
+    def _random(self, draw: int) -> bool:
+        return self.fit == "random" or (self.augmented and draw != 0)
+
+    def _drawn(self, picture: Image.Image, draw: int) -> np.ndarray:
+        left, top, mirrored = self._place(picture.size, draw)
+        if min(picture.size) < self.size:
+            square = picture.resize((self.size, self.size), resample=self.processor.resample)
+        else:
+            square = picture.crop((left, top, left + self.size, top + self.size))
+        if mirrored:
+            square = square.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        return np.asarray(square).transpose(2, 0, 1)
+
+    def _place(self, size: tuple[int, int], draw: int) -> tuple[int, int, bool]:
+        """Left and top of a random square, and whether it is mirrored; without a draw, the middle as it is."""
+        stretched = min(size) < self.size
+        across, down = (0 if stretched else side - self.size for side in size)
+        if draw == 0:
+            return across // 2, down // 2, False
+        generator = np.random.default_rng(draw)
+        return int(generator.integers(across + 1)), int(generator.integers(down + 1)), bool(generator.integers(2))
+
     def _cropped(self, picture: Image.Image) -> np.ndarray:
         left, top, (width, height) = self._kept(picture.size)
         if (width, height) != picture.size:
@@ -98,12 +139,14 @@ class PictureTransform:
 
     def _padded(self, picture: Image.Image) -> np.ndarray:
         width, height = self._fitted(picture.size)
-        canvas = Image.new("RGB", (self.size, self.size), self._mean_colour())
+        canvas = Image.new("RGB", (self.size, self.size), self.mean_colour)
         resized = picture.resize((width, height), resample=self.processor.resample)
         canvas.paste(resized, ((self.size - width) // 2, (self.size - height) // 2))
         return np.asarray(canvas).transpose(2, 0, 1)
 
-    def _mean_colour(self) -> tuple[int, int, int]:
+    @property
+    def mean_colour(self) -> tuple[int, int, int]:
+        """The colour that normalises to zero, rounded to bytes."""
         red, green, blue = (round(mean / self.processor.rescale_factor) for mean in self.processor.image_mean)
         return red, green, blue
 
