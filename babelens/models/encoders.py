@@ -38,7 +38,7 @@ COMPACT_RESNET = {
     "size": 64,
 }
 # Three poolings leave 8 x 8 regions.
-COMPACT_VGG = {"widths": [[24], [48], [96]], "size": 64}
+COMPACT_VGG = {"scratch": {"widths": [[24], [48], [96]], "size": 64}, "normed": True, "trained": True}
 COMPACT_FUSIONS: dict[type, dict[str, Any]] = {CrossAttention: {"heads": 4}, CoAttention: {"dim": 64}}
 
 _Declaration = TypeVar("_Declaration", bound=msgspec.Struct)
@@ -78,7 +78,7 @@ def _regions(regions: RegionEncoder, compact: bool) -> RegionEncoder:
     if isinstance(regions, Clip):
         return _replace(regions, scratch=COMPACT_CLIP if compact else {})
     if isinstance(regions, Vgg):
-        return _replace(regions, scratch=COMPACT_VGG, normed=True, trained=True) if compact else _replace(regions, scratch={})
+        return _replace(regions, **COMPACT_VGG) if compact else _replace(regions, scratch={})
     if compact:
         return _replace(regions, scratch=COMPACT_RESNET, norm="batch", positions=not regions.pool)
     return _replace(regions, scratch={})
