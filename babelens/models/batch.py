@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from babelens.data import Corpus, Picture
-from babelens.modules.backbone import Transform
+from babelens.models.draw import Epoch, draw_of
+from babelens.modules.backbone import Chance, Transform
 from babelens.schema import Example, TagSet
 
 ImageStatus = Literal["used", "none", "missing", "unreadable"]
@@ -113,10 +114,13 @@ class Collator:
         self.tags = tags
         self.memory = PixelMemory(memory)
 
-    def __call__(self, rows: Sequence[Row], *, labelled: bool) -> Batch:
-        """Make one batch; with `labelled` it carries the rows' tags."""
+    def __call__(self, rows: Sequence[Row], *, labelled: bool, epoch: Epoch | None = None) -> Batch:
+        """Make one batch; with `labelled` it carries the rows' tags.
+
+        In training, `epoch` says which one: pictures are augmented, where that is declared, and cut anew in each.
+        """
         text = self.tokens([row.example.words for row in rows])
-        pixels, slots, status = self._pictures(rows)
+        pixels, slots, status = self._pictures(rows, epoch)
         width = max((len(row) for row in slots), default=0)
         pictures = torch.full((len(rows), max(width, 1)), -1, dtype=torch.long)
         for number, row in enumerate(slots):
@@ -138,7 +142,9 @@ class Collator:
             tags[number, :length] = torch.tensor(self.tags.encode(row.example.entities, length), dtype=torch.long)
         return tags
 
-    def _pictures(self, rows: Sequence[Row]) -> tuple[tuple[Tensor, ...], list[list[int]], tuple[ImageStatus, ...]]:
+    def _pictures(
+        self, rows: Sequence[Row], epoch: Epoch | None
+    ) -> tuple[tuple[Tensor, ...], list[list[int]], tuple[ImageStatus, ...]]:
         """Open each distinct picture once; a bad one is left out of its row, which keeps its other pictures."""
         if not self.transforms:
             return (), [[] for _ in rows], tuple("none" for _ in rows)
@@ -151,7 +157,7 @@ class Collator:
             row_slots: list[int] = []
             for key in row.keys:
                 if key not in place:
-                    views = self._cut(row, key)
+                    views = self._cut(row, key, epoch)
                     place[key] = len(cut) if isinstance(views, tuple) else views
                     if isinstance(views, tuple):
                         cut.append(views)
@@ -166,8 +172,11 @@ class Collator:
             return tuple(torch.zeros((0, 3, 1, 1), dtype=torch.uint8) for _ in self.transforms), slots, tuple(status)
         return tuple(torch.stack(view) for view in zip(*cut, strict=True)), slots, tuple(status)
 
-    def _cut(self, row: Row, key: str) -> tuple[Tensor, ...] | ImageStatus:
-        views = self.memory.get(key)
+    def _cut(self, row: Row, key: str, epoch: Epoch | None) -> tuple[Tensor, ...] | ImageStatus:
+        random = [isinstance(one, Chance) and one.draws(epoch is not None) for one in self.transforms]
+        # Outside training a draw hangs on the picture alone, so that its pixels can be kept as others can.
+        lasting = epoch is None or not any(random)
+        views = self.memory.get(key) if lasting else None
         if views is not None:
             return views
         if row.open is None:
@@ -175,8 +184,11 @@ class Collator:
         picture = row.open(key)
         if picture.image is None:
             return picture.status
-        views = tuple(transform(picture.image, picture.boxes) for transform in self.transforms)
-        self.memory.put(key, views)
+        draw = draw_of(picture.image, epoch) if any(random) else 0
+        cuts = zip(self.transforms, random, strict=True)
+        views = tuple(transform(picture.image, picture.boxes, draw if drawn else 0) for transform, drawn in cuts)
+        if lasting:
+            self.memory.put(key, views)
         return views
 
 
@@ -228,11 +240,12 @@ class CorpusRows:
 class RowBatches:
     """A data set whose items are whole batches: asked for a list of row numbers, it answers with their batch."""
 
-    def __init__(self, rows: Rows, collator: Collator, *, labelled: bool) -> None:
+    def __init__(self, rows: Rows, collator: Collator, *, labelled: bool, epoch: Epoch | None = None) -> None:
         self.rows = rows
         self.collator = collator
         self.labelled = labelled
+        self.epoch = epoch
 
     def __getitem__(self, numbers: Sequence[int]) -> Batch:
         """The batch of the rows with these numbers."""
-        return self.collator([self.rows[number] for number in numbers], labelled=self.labelled)
+        return self.collator([self.rows[number] for number in numbers], labelled=self.labelled, epoch=self.epoch)

@@ -7,6 +7,7 @@ import torch
 
 from babelens.data import Corpus
 from babelens.models.batch import Batch, Collator, CorpusRows, ImageStatus, RowBatches, Rows
+from babelens.models.draw import Epoch
 from babelens.models.tagger import Tagger
 from babelens.schema import Entity
 
@@ -20,10 +21,19 @@ def ordered_batches(lengths: Sequence[int] | np.ndarray, batch: int) -> list[lis
 
 
 def batches_of(
-    rows: Rows, collator: Collator, numbers: list[list[int]], *, labelled: bool, workers: int = 0
+    rows: Rows,
+    collator: Collator,
+    numbers: list[list[int]],
+    *,
+    labelled: bool,
+    workers: int = 0,
+    epoch: Epoch | None = None,
 ) -> Iterator[Batch]:
-    """The batches with these row numbers, made by `workers` processes ahead of their use (0: in this one)."""
-    made = RowBatches(rows, collator, labelled=labelled)
+    """The batches with these row numbers, made by `workers` processes ahead of their use (0: in this one).
+
+    In training `epoch` says which one, of which run; what is random about pictures hangs on it.
+    """
+    made = RowBatches(rows, collator, labelled=labelled, epoch=epoch)
     if workers == 0:
         yield from (made[batch] for batch in numbers)
         return

@@ -50,11 +50,20 @@ class Transform(Protocol):
     """Makes of a picture what a view reads: bytes (channel, row, column), or (crop, channel, row, column).
 
     It is picklable, so that data workers can hold it. `boxes` are the objects known in the picture; `draw` seeds what
-    is random about the transform (nothing, in most).
+    is random about the transform (nothing, in most; see `Chance`), and with 0 nothing is drawn.
     """
 
     def __call__(self, picture: Image.Image, boxes: Sequence[Box] = (), draw: int = 0) -> Tensor:
         """Cut one picture."""
+        ...
+
+
+@runtime_checkable
+class Chance(Protocol):
+    """What a transform of which something is random says besides; a transform that does not is never random."""
+
+    def draws(self, training: bool) -> bool:
+        """Whether something is left to chance, in training or in evaluation."""
         ...
 
 

@@ -19,6 +19,7 @@ from babelens.data import Corpus
 from babelens.models.batch import Batch, Collator, CorpusRows
 from babelens.models.checkpoint import new_tagger, save_tagger
 from babelens.models.decode import batches_of, decode_corpus
+from babelens.models.draw import Epoch
 from babelens.models.spec import to_plain
 from babelens.models.tagger import Tagger
 from babelens.schema import InputError, TagSet
@@ -104,7 +105,8 @@ def train(
         while progress.epoch < settings.epochs and not _patience_over(progress, settings):
             batches = epoch_batches(training.lengths, settings.batch, seed=settings.seed, epoch=progress.epoch)
             remaining = batches[progress.batch :]
-            groups = batches_of(rows, collator, remaining, labelled=True, workers=settings.workers)
+            epoch = Epoch(settings.seed, progress.epoch)
+            groups = batches_of(rows, collator, remaining, labelled=True, workers=settings.workers, epoch=epoch)
             model.train()
             for group in in_groups(groups, settings.accumulate):
                 losses = optimize(accelerator, model, optimizer, group, settings, progress.step, steps)

@@ -13,6 +13,7 @@ from babelens.models.anatomy import sizes
 from babelens.models.batch import CorpusRows
 from babelens.models.checkpoint import new_tagger
 from babelens.models.decode import batches_of, ordered_batches
+from babelens.models.draw import Epoch
 from babelens.models.tagger import Tagger
 from babelens.schema import TagSet
 from babelens.training.loop import make_accelerator, optimize
@@ -37,7 +38,8 @@ def rehearse(recipe: Recipe, corpus: Corpus, console: Console, *, device: str | 
     model.train()
     seconds = []
     collator = tagger.collator(settings.pixel_memory)
-    for step, batch in enumerate(batches_of(CorpusRows(corpus), collator, numbers, labelled=True)):
+    batches = batches_of(CorpusRows(corpus), collator, numbers, labelled=True, epoch=Epoch(settings.seed, 0))
+    for step, batch in enumerate(batches):
         if step == 0:
             shapes = [f"words {tuple(batch.text.mask.shape)}"]
             shapes += [

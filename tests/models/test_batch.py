@@ -7,6 +7,7 @@ from PIL import Image
 
 from babelens.data import Picture
 from babelens.models.batch import Collator, PixelMemory, Row, tie
+from babelens.models.draw import Epoch, draw_of
 from babelens.schema import Entity, Example, TagSet
 
 
@@ -96,3 +97,60 @@ def test_a_picture_in_memory_is_not_opened_again():
         batch = collator([Row(example(0), ("7",), album)], labelled=False)
         assert batch.pixels[0][0, 0, 0, 0] == 7
     assert album.opened == ["7"]
+
+
+class Chancy:
+    """A transform that shows its draw; random always, or in training alone."""
+
+    def __init__(self, always):
+        self.always = always
+
+    def draws(self, training):
+        return self.always or training
+
+    def __call__(self, image, boxes=(), draw=0):
+        return torch.tensor(list(draw.to_bytes(8)) + [0] * 4, dtype=torch.uint8).view(3, 2, 2)
+
+
+def test_what_is_random_hangs_on_the_picture_the_seed_and_the_epoch_alone():
+    album = Album()
+    rows = [Row(example(0), ("7",), album), Row(example(1), ("9",), album), Row(example(2), ("7",), album)]
+
+    def pixels(rows, epoch, always=True, memory=1000):
+        collator = Collator(Words, [cut, Chancy(always)], TagSet(("PER",)), memory)
+        collator(rows, labelled=False)
+        batch = collator(rows, labelled=False, epoch=epoch)
+        places = zip(rows, batch.pictures[:, 0].tolist(), strict=True)
+        return {row.keys[0]: batch.pixels[1][place] for row, place in places}
+
+    first = pixels(rows, Epoch(3, 0))
+    assert not first["7"].equal(first["9"])
+    for other in (pixels(rows[::-1], Epoch(3, 0)), pixels(rows[:2], Epoch(3, 0), memory=0)):
+        assert other.keys() == first.keys() and all(view.equal(first[key]) for key, view in other.items())
+    drawn = [first, *(pixels(rows, epoch) for epoch in (Epoch(3, 1), Epoch(4, 0), None))]
+    for one, other in itertools.combinations(drawn, 2):
+        assert not one["7"].equal(other["7"])
+    assert pixels(rows, None)["7"].equal(drawn[3]["7"])
+    # Augmented in training alone.
+    assert pixels(rows, Epoch(3, 0), always=False)["7"].equal(first["7"])
+    assert not pixels(rows, None, always=False)["7"].any()
+
+
+def test_pixels_are_kept_unless_they_are_cut_anew_in_each_epoch():
+    for always, epochs, opened in [
+        (True, [None, None], 1),
+        (True, [Epoch(1, 0), Epoch(1, 1)], 2),
+        (False, [None, Epoch(1, 0), None], 2),
+        (False, [Epoch(1, 0), None, Epoch(1, 1), None], 3),
+    ]:
+        album = Album()
+        collator = Collator(Words, [Chancy(always)], TagSet(("PER",)), memory=1000)
+        for epoch in epochs:
+            collator([Row(example(0), ("7",), album)], labelled=False, epoch=epoch)
+        assert len(album.opened) == opened
+
+
+def test_a_draw_is_of_what_the_picture_shows():
+    one, other = (Image.new("RGB", size, "red") for size in ((4, 6), (6, 4)))
+    assert draw_of(one, None) == draw_of(one.copy(), None) != draw_of(other, None)
+    assert 0 < draw_of(one, Epoch(0, 0)) < 2**64

@@ -2,6 +2,7 @@ import json
 import os
 import signal
 
+import msgspec
 import pytest
 import torch
 from PIL import Image
@@ -33,6 +34,10 @@ SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "i
 TEXT = Transformer(scratch={"model_type": "bert", **SMALL, "max_position_embeddings": 40}, vocabulary=200)
 VIEW = View(Clip(scratch={**SMALL, "image_size": 16, "patch_size": 8}), CrossAttention(heads=2), Contrastive())
 MODEL = Model(Late(TEXT, (VIEW,)), alpha=0.8)
+AUGMENTED = Model(
+    Late(TEXT, (msgspec.structs.replace(VIEW, regions=msgspec.structs.replace(VIEW.regions, augmented=True)),)),
+    alpha=0.8,
+)
 TRAINING = Training(epochs=3, batch=2, rate=5e-3, precision="fp32", seed=3)
 
 
@@ -41,7 +46,9 @@ def corpus(tmp_path_factory):
     folder = tmp_path_factory.mktemp("corpus")
     (folder / "images").mkdir()
     for number in (1, 2, 3):  # picture 9 is missing on purpose
-        Image.new("RGB", (20, 30), (80 * number, 10, 200 - 60 * number)).save(folder / "images" / f"{number}.jpg")
+        picture = Image.new("RGB", (20, 30), (80 * number, 10, 200 - 60 * number))
+        picture.paste((255, 255, 255), (0, 0, 10, 10))  # so that it matters how a picture is cut
+        picture.save(folder / "images" / f"{number}.jpg")
     blocks = [f"IMGID:{image}\n" + "\n".join(word.replace("/", "\t") for word in text.split()) for image, text in ROWS]
     (folder / "train.txt").write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
     return read_corpus(folder / "train.txt")
@@ -101,6 +108,15 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(corpus, undisturbed
     expected = weights(undisturbed)
     assert weights(tmp_path).keys() == expected.keys()
     assert all(torch.equal(value, expected[name]) for name, value in weights(tmp_path).items())
+
+
+def test_pictures_are_augmented_alike_after_a_stop(corpus, undisturbed, tmp_path):
+    recipe = Recipe(AUGMENTED, TRAINING)
+    train(recipe, corpus, corpus, tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        train(recipe, corpus, corpus, tmp_path / "stopped", report=Stop(4))
+    train(recipe, corpus, corpus, tmp_path / "stopped", resume=True)
+    assert losses(tmp_path / "stopped") == losses(tmp_path / "whole") != losses(undisturbed)
 
 
 def test_averaged_weights_survive_a_stop(corpus, tmp_path):
@@ -181,6 +197,6 @@ def test_a_device_that_is_not_there_is_refused(corpus, tmp_path):
 
 def test_workers_make_the_same_batches(corpus, tmp_path):
     for workers in (0, 1):
-        recipe = Recipe(MODEL, Training(epochs=1, batch=2, rate=5e-3, precision="fp32", workers=workers))
+        recipe = Recipe(AUGMENTED, Training(epochs=1, batch=2, rate=5e-3, precision="fp32", workers=workers))
         train(recipe, corpus, corpus, tmp_path / str(workers))
     assert losses(tmp_path / "1") == losses(tmp_path / "0")

@@ -95,6 +95,28 @@ def test_untrained_encoder_stays_as_it_is(checkpoint, pixels, norm):
     }
 
 
+def test_drifting_statistics_follow_training_in_an_encoder_that_is_not_trained(checkpoint, pixels):
+    folder, _ = checkpoint
+    encoder = Resnet(name=str(folder), norm="drifting", trained=False).build(Origin(), 6).train()
+    ordinary = Resnet(name=str(folder), norm="batch").build(Origin(), 6).train()
+    ordinary.load_state_dict(encoder.state_dict())
+    before = statistics(encoder)
+    drawn = encoder(pixels)
+    torch.testing.assert_close(drawn, ordinary(pixels))  # the statistics of the batch
+    drawn.sum().backward()
+    after = statistics(encoder)
+    assert all(not value.equal(before[name]) for name, value in after.items())
+    assert all(value.equal(after[name]) for name, value in statistics(ordinary).items())
+    assert {name for name, weight in encoder.named_parameters() if weight.grad is not None} == {
+        "projection.weight",
+        "projection.bias",
+    }
+    encoder.eval()(pixels)
+    torch.testing.assert_close(encoder(pixels[:1]), ordinary.eval()(pixels[:1]))  # and the running ones, which stay
+    assert all(value.equal(after[name]) for name, value in statistics(encoder).items())
+    assert not torch.allclose(encoder(pixels), drawn)
+
+
 def test_positions_tell_equal_cells_apart():
     torch.manual_seed(0)
     grey = torch.full((2, 3, 64, 64), 99, dtype=torch.uint8)

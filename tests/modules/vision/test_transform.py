@@ -90,6 +90,68 @@ def test_covered_is_what_is_seen(published, size, fit):
         assert left >= 0 and top >= 0 and right <= width and bottom <= height
 
 
+def marked(width, height):
+    """A picture whose pixels say where they are: red the column, green the row."""
+    pixels = np.zeros((height, width, 3), dtype=np.uint8)
+    pixels[..., 0], pixels[..., 1] = np.arange(width), np.arange(height)[:, None]
+    return Image.fromarray(pixels)
+
+
+def test_a_random_square_is_a_window_of_the_picture_at_its_own_size(published):
+    transform = PictureTransform(published[0].processor, "random")
+    picture, places, mirrored = marked(40, 31), set(), set()
+    for draw in range(1, 400):
+        columns, rows, _ = transform(picture, draw=draw).long()
+        assert (columns == columns[:1]).all() and (rows == rows[:, :1]).all()
+        assert rows[:, 0].diff().eq(1).all()
+        steps = columns[0].diff()
+        assert steps.eq(1).all() or steps.eq(-1).all()
+        mirrored.add(bool(steps[0] == -1))
+        places.add((int(columns.min()), int(rows.min())))
+        left, top, right, bottom = transform.covered((40, 31), draw)
+        assert (min(left, right), top, right < left) == (columns.min(), rows.min(), steps[0] == -1)
+        assert abs(right - left) == bottom - top == 28
+        assert transform(picture, draw=draw).equal(transform(picture, draw=draw))
+    assert mirrored == {True, False}
+    assert places == {(column, row) for column in range(13) for row in range(4)}
+    # Undrawn, the middle.
+    assert transform(picture)[:2, 0, 0].tolist() == [6, 1] and transform.covered((40, 31)) == (6, 1, 34, 29)
+
+
+@pytest.mark.parametrize("size", [(27, 200), (300, 20), (1, 1)])
+def test_a_random_square_of_a_picture_that_is_too_small_is_all_of_it_stretched(published, size):
+    transform = PictureTransform(published[0].processor, "random")
+    picture = photograph(size)
+    stretched = picture.resize((28, 28), Image.Resampling.BICUBIC)
+    expected = torch.from_numpy(np.asarray(stretched).transpose(2, 0, 1).copy())
+    found = {draw: transform(picture, draw=draw) for draw in range(1, 30)}
+    assert all(square.equal(expected) or square.equal(expected.flip(2)) for square in found.values())
+    edges = {transform.covered(size, draw) for draw in found}
+    assert edges == {(0, 0, *size), (size[0], 0, 0, size[1])}
+    assert transform(picture).equal(expected)
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad"])
+def test_augmented_pictures_are_random_where_a_draw_is_given(published, fit):
+    plain, random = (PictureTransform(published[0].processor, kind) for kind in (fit, "random"))
+    augmented = PictureTransform(published[0].processor, fit, augmented=True)
+    picture = photograph((60, 50))
+    assert augmented(picture).equal(plain(picture)) and plain(picture, draw=5).equal(plain(picture))
+    assert augmented(picture, draw=5).equal(random(picture, draw=5)) and not augmented(picture, draw=5).equal(
+        plain(picture)
+    )
+    assert augmented.covered((60, 50)) == plain.covered((60, 50))
+    assert augmented.covered((60, 50), 5) == random.covered((60, 50), 5)
+    assert [one.draws(training) for one in (plain, augmented, random) for training in (False, True)] == [
+        False,
+        False,
+        False,
+        True,
+        True,
+        True,
+    ]
+
+
 def test_padding_is_the_mean_colour_and_normalises_to_nothing(published):
     transform = PictureTransform(published[0].processor, "pad")
     pixels = transform(Image.new("RGB", (100, 20), (255, 255, 255)))
@@ -129,7 +191,7 @@ def test_strips_are_seen_in_their_middle_without_being_blown_up(published, size)
 
 def test_survives_pickling(published):
     picture = photograph((50, 40))
-    for fit in ("crop", "pad"):
+    for fit in ("crop", "pad", "random"):
         transform = PictureTransform(published[0].processor, fit)
         buffer = io.BytesIO()
         pickle.dump(transform, buffer)
