@@ -58,8 +58,9 @@ class CoAttentionFusion(nn.Module):
     they never get a gradient. All other maps have a bias, as in the published code.
 
     Pads take no part (in the published code they do). A row without pictures has u = 0: its words are Wo h alone, and
-    no weight but Wo learns from it. The published code leaves such rows out, tags pads with a label of their own, puts
-    them before the words, and cuts after 35 words; here words have the tags of the data, and all are read.
+    no weight but Wo learns from it; in the published data every row has a picture. The published code moreover puts
+    pads before the words, tags them with a label of their own, which makes ten, and reads the last 35 words of a
+    sentence; here words have the tags of the data and no others, and all of them are read.
     """
 
     def __init__(self, dim: int, region_dim: int, inner: int) -> None:
