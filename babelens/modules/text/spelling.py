@@ -13,7 +13,6 @@ from babelens.modules.text.casing import casing_of
 from babelens.modules.text.vocabulary import PADDING, Vocabulary, hash_grams
 
 _CACHED_WORDS = 200_000
-_CHARACTERS = 64
 _ON_HOST = ("lengths", "spans")
 
 
@@ -63,10 +62,11 @@ class _Spelled:
 class WordSpeller:
     """Turns sentences into `SpelledInput`. Picklable, so it can work in the processes that load data.
 
-    Of a word longer than 64 characters the first and the last 32 are spelled; its n-grams are all read.
+    `characters` is the most characters of a word that are spelled, half of them from its start and half from its end; 0
+    spells none. Its n-grams are all read.
     """
 
-    def __init__(self, vocabulary: Vocabulary, characters: bool, buckets: int) -> None:
+    def __init__(self, vocabulary: Vocabulary, characters: int, buckets: int) -> None:
         self.vocabulary = vocabulary
         self.characters = characters
         self.buckets = buckets
@@ -116,7 +116,8 @@ class WordSpeller:
         if found is None:
             if len(self._cache) >= _CACHED_WORDS:
                 self._cache.clear()
-            shown = word if len(word) <= _CHARACTERS else word[: _CHARACTERS // 2] + word[-_CHARACTERS // 2 :]
+            half = self.characters // 2
+            shown = word if len(word) <= self.characters else word[:half] + word[len(word) - half :]
             found = self._cache[word] = _Spelled(
                 number=self.vocabulary.number(word),
                 casing=int(casing_of(word)),

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from zlib import crc32
@@ -18,12 +18,14 @@ _FIRST = 2
 class Vocabulary:
     """Words with the number of times that each was seen in training, and characters, most frequent first.
 
-    Number 0 is padding, 1 the unknown word or character, 2 the first of the list.
+    Number 0 is padding, 1 the unknown word or character, 2 the first of the list. The last `vectored` words came with a
+    vector from a file (`vectors`); those that the training text has not are counted 0 times.
     """
 
     words: tuple[str, ...]
     counts: tuple[int, ...]
     characters: tuple[str, ...]
+    vectored: int = 0
     _words: dict[str, int] = field(init=False, repr=False, compare=False)
     _characters: dict[str, int] = field(init=False, repr=False, compare=False)
 
@@ -43,8 +45,7 @@ class Vocabulary:
 
     def number(self, word: str) -> int:
         """A word's number: as it is written, else in lower case, else with each digit as 0, else both; else unknown."""
-        lower = word.lower()
-        for form in (word, lower, zero_digits(word), zero_digits(lower)):
+        for form in forms(word):
             number = self._words.get(form)
             if number is not None:
                 return number
@@ -56,7 +57,7 @@ class Vocabulary:
 
     def save(self, folder: Path) -> None:
         """Write `vocabulary.json`."""
-        plain = {"words": self.words, "counts": self.counts, "characters": self.characters}
+        plain = {"words": self.words, "counts": self.counts, "characters": self.characters, "vectored": self.vectored}
         # Escapes keep half surrogate pairs and line separators, which plain UTF-8 would not.
         (folder / FILE).write_text(json.dumps(plain), encoding="ascii")
 
@@ -70,11 +71,14 @@ class Vocabulary:
         path = folder / FILE
         try:
             plain = json.loads(path.read_text(encoding="utf-8"))
-            made = cls(tuple(plain["words"]), tuple(plain["counts"]), tuple(plain["characters"]))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            words, counts, characters = (tuple(plain[name]) for name in ("words", "counts", "characters"))
+            made = cls(words, counts, characters, int(plain.get("vectored", 0)))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{path}: expected words, counts and characters as JSON, found: {error!r}") from error
         if len(made.words) != len(made.counts):
             raise InputError(f"{path}: expected {len(made.words)} counts, one a word, found {len(made.counts)}")
+        if not 0 <= made.vectored <= len(made.words):
+            raise InputError(f"{path}: expected at most {len(made.words)} words of vectors, found {made.vectored}")
         return made
 
     @classmethod
@@ -84,15 +88,31 @@ class Vocabulary:
         Words with digits are counted with each digit as 0, so that numbers never seen find a row that was trained.
         """
         seen = Counter(word for sentence in sentences for word in sentence)
-        words: Counter[str] = Counter()
-        characters: Counter[str] = Counter()
-        for word, count in seen.items():
-            words[zero_digits(word)] += count
-            for character in word:
-                characters[character] += count
-        kept = sorted(words, key=lambda word: (-words[word], word))[:limit]
-        letters = sorted(characters, key=lambda character: (-characters[character], character))
-        return cls(tuple(kept), tuple(words[word] for word in kept), tuple(letters))
+        ranked = rank_words(seen, limit)
+        return cls(tuple(ranked), tuple(ranked.values()), rank_characters(seen))
+
+
+def rank_words(seen: Mapping[str, int], limit: int) -> dict[str, int]:
+    """The most frequent words, at most `limit`, with their counts, each digit as 0."""
+    words: Counter[str] = Counter()
+    for word, count in seen.items():
+        words[zero_digits(word)] += count
+    return {word: words[word] for word in sorted(words, key=lambda word: (-words[word], word))[:limit]}
+
+
+def rank_characters(seen: Mapping[str, int]) -> tuple[str, ...]:
+    """All characters of words, most frequent first."""
+    characters: Counter[str] = Counter()
+    for word, count in seen.items():
+        for character in word:
+            characters[character] += count
+    return tuple(sorted(characters, key=lambda character: (-characters[character], character)))
+
+
+def forms(word: str) -> tuple[str, str, str, str]:
+    """How a word is looked up, in this order: as it is written, in lower case, with each digit as 0, and both."""
+    lower = word.lower()
+    return word, lower, zero_digits(word), zero_digits(lower)
 
 
 def zero_digits(word: str) -> str:

@@ -12,7 +12,7 @@ ROWS = [["Ann", "saw", "Ann", "."], [], ["Bob", "\u200b"]]
 
 @pytest.fixture
 def speller() -> WordSpeller:
-    return WordSpeller(Vocabulary.learn(ROWS, 100), characters=True, buckets=50)
+    return WordSpeller(Vocabulary.learn(ROWS, 100), characters=64, buckets=50)
 
 
 def test_every_place_shows_its_own_word(speller):
@@ -39,6 +39,13 @@ def test_long_word_shows_both_ends(speller):
     text = speller([[word]])
     assert text.characters[0].tolist() == speller.vocabulary.spell("A" * 32 + "b" * 32)
     assert len(text.grams) == len(hash_grams(word, 50))
+
+
+@pytest.mark.parametrize(("characters", "shown"), [(0, ""), (4, "abgh"), (8, "abcdefgh"), (30, "abcdefgh")])
+def test_at_most_so_many_characters(characters, shown):
+    speller = WordSpeller(Vocabulary.learn([["abcdefgh"]], 100), characters, 0)
+    numbers = speller([["abcdefgh"]]).characters[0].tolist()
+    assert numbers == (speller.vocabulary.spell(shown) if shown else [])
 
 
 def test_pickled_answers_alike(speller):
