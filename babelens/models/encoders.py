@@ -7,11 +7,13 @@ import msgspec
 from babelens.models.spec import Model
 from babelens.modules.fusion.co_attention import CoAttention
 from babelens.modules.fusion.cross_attention import CrossAttention
+from babelens.modules.interleaved import Interleaved
 from babelens.modules.late import RegionEncoder, View
 from babelens.modules.text.recurrent import Recurrent
 from babelens.modules.text.transformer import Transformer
 from babelens.modules.vision.clip import Clip
 from babelens.modules.vision.crops import Crops
+from babelens.modules.vision.objects import Objects
 from babelens.modules.vision.vgg import Vgg
 
 Encoders = Literal["pretrained", "compact", "random"]
@@ -41,6 +43,19 @@ COMPACT_RESNET = {
 COMPACT_VGG = {"scratch": {"widths": [[24], [48], [96]], "size": 64}, "normed": True, "trained": True}
 COMPACT_FUSIONS: dict[type, dict[str, Any]] = {CrossAttention: {"heads": 4}, CoAttention: {"dim": 64}}
 
+# Text and vision of as many layers, of one width. A quarter of the published sizes in pixels, so 4 x 4 and 2 x 2 patches
+# of 8 pixels to a crop, as published; of a grid, for which no corpus needs boxes.
+COMPACT_BERT = {
+    "hidden_size": 96,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 192,
+    "max_position_embeddings": 256,
+    "initializer_range": 0.1,
+}
+COMPACT_JOINT = 2
+COMPACT_CROPS = Objects(4)
+
 _Declaration = TypeVar("_Declaration", bound=msgspec.Struct)
 
 
@@ -55,6 +70,8 @@ def with_encoders(model: Model, encoders: Encoders) -> Model:
     if encoders == "pretrained":
         return model
     compact = encoders == "compact"
+    if isinstance(model.backbone, Interleaved):
+        return _replace(model, backbone=_interleaved(model.backbone, compact))
     text = model.backbone.text
     if compact:
         text = COMPACT_TEXT
@@ -62,6 +79,18 @@ def with_encoders(model: Model, encoders: Encoders) -> Model:
         text = _replace(text, scratch={})
     views = tuple(_view(view, compact) for view in model.backbone.views)
     return _replace(model, backbone=_replace(model.backbone, text=text, views=views))
+
+
+def _interleaved(backbone: Interleaved, compact: bool) -> Interleaved:
+    if not compact:
+        text, vision = (_replace(part, scratch={}) for part in (backbone.text, backbone.vision))
+        return _replace(backbone, text=text, vision=vision)
+    text = _replace(backbone.text, scratch=COMPACT_BERT, vocabulary=2000, casing=True)
+    vision = _replace(
+        backbone.vision, scratch={**COMPACT_CLIP, "num_hidden_layers": COMPACT_BERT["num_hidden_layers"]}
+    )
+    crops = tuple(_replace(group, objects=COMPACT_CROPS, size=max(8, group.size // 32 * 8)) for group in backbone.crops)
+    return _replace(backbone, text=text, vision=vision, crops=crops, joint=COMPACT_JOINT)
 
 
 def _view(view: View, compact: bool) -> View:

@@ -6,8 +6,10 @@ import msgspec
 
 from babelens.modules.declaration import DeclarationError
 from babelens.modules.heads import Crf, Softmax
+from babelens.modules.interleaved import Interleaved
 from babelens.modules.late import Late
 
+Backbone = Late | Interleaved
 Head = Crf | Softmax
 
 
@@ -18,7 +20,7 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     head's loss is the mean or the sum over the sentences of a batch. `dropout` is applied to what the head reads.
     """
 
-    backbone: Late
+    backbone: Backbone
     head: Head = Crf()
     alpha: float = 1.0
     dropout: float = 0.1
@@ -53,7 +55,7 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """
         return self._with_backbone(self.backbone.without(part))
 
-    def _with_backbone(self, backbone: Late) -> "Model":
+    def _with_backbone(self, backbone: Backbone) -> "Model":
         return msgspec.structs.replace(self, backbone=backbone, alpha=self.alpha if backbone.aligned else 1.0)
 
 

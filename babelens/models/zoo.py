@@ -4,6 +4,7 @@ from babelens.models.spec import DeclarationError, Model
 from babelens.modules.alignment import Contrastive
 from babelens.modules.fusion.cross_attention import CrossAttention
 from babelens.modules.heads import Crf, Softmax
+from babelens.modules.interleaved import Interleaved
 from babelens.modules.late import Late, View
 from babelens.modules.text.transformer import Transformer
 from babelens.modules.vision.clip import Clip
@@ -12,6 +13,8 @@ from babelens.modules.vision.resnet import Resnet
 ZOO: dict[str, Model] = {
     "bert": Model(backbone=Late(Transformer()), head=Softmax()),
     "bert-crf": Model(backbone=Late(Transformer())),
+    # Published with bert-base-uncased; on MMNERD the baselines of the 2M-NER paper read multilingual text.
+    "mkgformer": Model(backbone=Interleaved()),
     "2m-ner": Model(
         backbone=Late(
             Transformer(),
