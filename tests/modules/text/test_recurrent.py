@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import msgspec
 import pytest
 import torch
@@ -54,7 +56,7 @@ def test_states_by_hand_whatever_pads_them(characters, sentences):
             assert (encoded.pooled[row] == 0).all()
 
 
-@pytest.mark.parametrize("characters", ["none", "lstm", "cnn"])
+@pytest.mark.parametrize("characters", ["none", "lstm", "cnn", "blocks"])
 def test_batch_of_one_is_batch_of_many(characters, sentences):
     encoder = build(sentences, characters=characters, **ALL).eval()
     many = encoder(encoder.tokens(sentences))
@@ -132,7 +134,7 @@ def test_dropout_in_training_only(sentences, locked):
     assert torch.equal(encoder.eval()(text).words, encoder(text).words)
 
 
-@pytest.mark.parametrize("characters", ["none", "lstm", "cnn"])
+@pytest.mark.parametrize("characters", ["none", "lstm", "cnn", "blocks"])
 def test_rebuilt_from_its_folder(characters, tmp_path, sentences):
     made = build(sentences, characters=characters, **ALL).eval()
     made.save(tmp_path)
@@ -162,3 +164,95 @@ def test_needs_words_or_a_folder(tmp_path):
         Recurrent().build(Origin())
     with pytest.raises(InputError, match=r"vocabulary\.json"):
         Recurrent().build(Origin(folder=tmp_path))
+
+
+FILE = ["el 1 1 1 1 1 1 1 1", "dice 2 2 2 2 2 2 2 2", "Curie 3 3 3 3 3 3 3 3", "unseen 4 4 4 4 4 4 4 4"]
+
+
+@pytest.fixture
+def vectors(tmp_path) -> str:
+    path = tmp_path / "vectors.txt"
+    path.write_text("\n".join(FILE) + "\n")
+    return str(path)
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_words_start_from_the_file(trained, sentences, vectors):
+    encoder = build(sentences, vectors=vectors, vectors_trained=trained, **SMALL)
+    encoder.train()
+    encoder.hidden_share.zero_()
+    embedded = encoder._embed(encoder.tokens([["El", "dice", "unseen", "Zürich"]]))[0]
+    expected = torch.tensor([1.0, 2.0, 4.0]).unsqueeze(1).expand(3, 8)
+    torch.testing.assert_close(embedded[:3], expected)
+    torch.testing.assert_close(embedded[3], encoder.words.weight[encoder.tokens.vocabulary.number("Zürich")])
+    embedded.sum().backward()
+    assert encoder.words.weight.grad[encoder.tokens.vocabulary.number("Zürich")].abs().sum() > 0
+    if trained:
+        own = encoder.words.num_embeddings
+        assert encoder.vectors.weight.grad[encoder.tokens.vocabulary.number("El") - own].abs().sum() > 0
+        assert encoder.words.weight.grad[1:].count_nonzero() == 8
+    else:
+        assert not encoder.vectors.weight.requires_grad
+
+
+def test_checkpoint_never_asks_for_the_file(sentences, vectors, tmp_path):
+    made = build(sentences, vectors=vectors, **SMALL).eval()
+    made.save(tmp_path)
+    rows = [*sentences, ["unseen", "unknown"]]
+    expected = made(made.tokens(rows)).words
+    Path(vectors).unlink()
+    again = Recurrent(vectors=vectors, **SMALL).build(Origin(folder=tmp_path)).eval()
+    again.load_state_dict(made.state_dict())
+    assert torch.equal(again(again.tokens(rows)).words, expected)
+    assert again.coverage == made.coverage
+    assert made.coverage.added == 1 and made.coverage.found == 3
+
+
+def test_words_of_the_file_are_no_strangers(sentences, vectors):
+    """Seen once, and yet never read as unknown, unless by the rates that hide any word."""
+    encoder = build(sentences, vectors=vectors, **SMALL).train()
+    number = encoder.tokens.vocabulary.number
+    words = torch.tensor([[number("Curie"), number("Varsovie")]] * 2000)
+    hidden = (encoder._hide(words) == UNKNOWN).float().mean(0).tolist()
+    assert hidden[0] == 0 and 0.45 < hidden[1] < 0.55
+    rates = build(sentences, vectors=vectors, rare=3.0, word_dropout=0.1, **SMALL).hidden_share
+    assert rates[number("Curie")] == pytest.approx(3 / 4)
+    assert rates[number("unseen")] == pytest.approx(0.1)
+
+
+def test_vectors_of_another_width(sentences, vectors):
+    with pytest.raises(InputError, match=r"vectors\.txt:1: expected vectors of word_dim = 300 numbers, found 8"):
+        build(sentences, vectors=vectors)
+    with pytest.raises(InputError, match="vectors_words: expected 0 or more, found -1"):
+        build(sentences, vectors=vectors, vectors_words=-1, **SMALL)
+
+
+@pytest.mark.parametrize("characters", ["lstm", "cnn", "blocks"])
+def test_spelling_between_the_lstms(characters, sentences):
+    encoder = build(sentences, characters=characters, joined="between", layers=2, casing_dim=3, **SMALL).eval()
+    words = sentences[1]
+    text = encoder.tokens([words, sentences[0]])
+    spelled = encoder.speller(text.characters, text.spans)[text.spelling][0, : len(words)]
+    embedded = torch.cat([encoder.words(text.words), encoder.casing(text.casing)], dim=-1)[0, : len(words)]
+    first = encoder.layers[0](embedded[None])[0]
+    second = encoder.layers[1](torch.cat([first, spelled[None]], dim=-1))[0][0]
+    torch.testing.assert_close(encoder(text).words[0, : len(words)], second, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("fields", [{"characters": "cnn"}, {"layers": 2}])
+def test_joined_between_needs_two_layers_and_characters(fields, sentences):
+    with pytest.raises(InputError, match=r"joined: expected .*below.*, found characters"):
+        build(sentences, joined="between", **fields, **SMALL)
+
+
+@pytest.mark.parametrize("joined", ["below", "between"])
+@pytest.mark.parametrize("training", [False, True])
+def test_gradient_everywhere_and_finite_in_half_precision(joined, training, sentences):
+    encoder = build(sentences, characters="blocks", joined=joined, normed=True, **ALL).train(training)
+    with torch.autocast("cpu", torch.bfloat16):
+        words = encoder(encoder.tokens([*sentences, []])).words
+    assert words.float().isfinite().all()
+    words.float().square().sum().backward() if training else words.float()[..., 0].sum().backward()
+    for name, parameter in encoder.named_parameters():
+        assert parameter.grad is not None and parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().sum() > 0, name
