@@ -2,19 +2,29 @@
 
 from babelens.models.spec import DeclarationError, Model
 from babelens.modules.alignment import Contrastive
+from babelens.modules.fusion.co_attention import CoAttention
 from babelens.modules.fusion.cross_attention import CrossAttention
 from babelens.modules.heads import Crf, Softmax
 from babelens.modules.interleaved import Interleaved
 from babelens.modules.late import Late, View
+from babelens.modules.text.recurrent import Recurrent
 from babelens.modules.text.transformer import Transformer
 from babelens.modules.vision.clip import Clip
 from babelens.modules.vision.resnet import Resnet
+from babelens.modules.vision.vgg import Vgg
 
 ZOO: dict[str, Model] = {
     "bert": Model(backbone=Late(Transformer()), head=Softmax()),
     "bert-crf": Model(backbone=Late(Transformer())),
     # Published with bert-base-uncased; on MMNERD the baselines of the 2M-NER paper read multilingual text.
     "mkgformer": Model(backbone=Interleaved()),
+    "adacan": Model(
+        backbone=Late(
+            Recurrent(word_dim=200, characters="blocks", joined="between", hidden=200, layers=2, dropout=0.0),
+            views=(View(Vgg(), CoAttention()),),
+        ),
+        dropout=0.0,
+    ),
     "2m-ner": Model(
         backbone=Late(
             Transformer(),

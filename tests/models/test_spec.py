@@ -36,6 +36,15 @@ def test_the_text_only_twin_of_2m_ner_is_bert_crf():
     assert named("2m-ner-text") == ZOO["2m-ner"].text_only() == ZOO["bert-crf"]
 
 
+def test_adacan_is_as_published():
+    text, (vgg,) = ZOO["adacan"].backbone.text, ZOO["adacan"].backbone.views
+    assert (text.word_dim, text.hidden, text.layers, text.characters, text.joined) == (200, 200, 2, "blocks", "between")
+    assert (vgg.regions.trained, vgg.regions.fit, vgg.regions.normed, vgg.fusion.dim) == (False, "stretch", False, 200)
+    compact = with_encoders(ZOO["adacan"], "compact").backbone.views[0].regions
+    assert compact.trained and compact.normed
+    assert named("adacan-text").backbone.views == ()
+
+
 def test_without_a_view():
     model = ZOO["2m-ner"].without("resnet")
     assert [view.name for view in model.backbone.views] == ["clip"]
