@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from babelens.data import Picture
 from babelens.models.batch import Batch, Row
-from babelens.models.encoders import with_encoders
+from babelens.models.encoders import unloaded
 from babelens.models.spec import Model
 from babelens.models.tagger import Tagger
 from babelens.modules.origin import Origin
@@ -61,7 +61,7 @@ def unfilled(model: Model, *, compact: bool = False) -> Tagger:
     Pretrained encoders are taken to have the published sizes of those that the paper names; a `compact` model is as it
     is declared. A vocabulary that is learnt from the training text counts as that of one sentence.
     """
-    declared = model if compact else with_encoders(model, "random")
+    declared = model if compact else unloaded(model)
     with torch.device("meta"):
         return Tagger(declared, TagSet(_TYPES), lambda _: Origin(words=lambda: [_SENTENCE]))
 

@@ -7,6 +7,7 @@ import msgspec
 from babelens.models.spec import Model
 from babelens.modules.fusion.co_attention import CoAttention
 from babelens.modules.fusion.cross_attention import CrossAttention
+from babelens.modules.fusion.interaction import Interaction
 from babelens.modules.interleaved import Interleaved
 from babelens.modules.late import RegionEncoder, View
 from babelens.modules.text.recurrent import Recurrent
@@ -41,7 +42,11 @@ COMPACT_RESNET = {
 }
 # Three poolings leave 8 x 8 regions.
 COMPACT_VGG = {"scratch": {"widths": [[24], [48], [96]], "size": 64}, "normed": True, "trained": True}
-COMPACT_FUSIONS: dict[type, dict[str, Any]] = {CrossAttention: {"heads": 4}, CoAttention: {"dim": 64}}
+COMPACT_FUSIONS: dict[type, dict[str, Any]] = {
+    CrossAttention: {"heads": 4},
+    CoAttention: {"dim": 64},
+    Interaction: {"heads": 4},
+}
 
 # Text and vision of as many layers, of one width. A quarter of the published sizes in pixels, so 4 x 4 and 2 x 2 patches
 # of 8 pixels to a crop, as published; of a grid, for which no corpus needs boxes.
@@ -65,11 +70,39 @@ def with_encoders(model: Model, encoders: Encoders) -> Model:
     "pretrained" leaves it as declared; "random" keeps the published sizes with random weights and no download (for
     timing and for training at full size from nothing); "compact" takes small encoders from scratch that two CPU cores
     can train: a bidirectional LSTM with a vocabulary learnt from the training text instead of a transformer, batch norm
-    over the batch, and positions on the convolution's regions (small convolutions know little of where they are).
+    over the batch, and positions on the convolution's regions (small convolutions know little of where they are). What
+    is from scratch is trained, whatever is declared for the pretrained.
     """
     if encoders == "pretrained":
         return model
-    compact = encoders == "compact"
+    return _trained(_exchanged(model, encoders == "compact"))
+
+
+def unloaded(model: Model) -> Model:
+    """The same model in its published sizes with nothing loaded, each part trained or not as declared (to count it)."""
+    return _exchanged(model, compact=False)
+
+
+def _trained(model: Model) -> Model:
+    """The same with all encoders trained: what is random and stays so says little of text or picture."""
+    backbone = model.backbone
+    if isinstance(backbone, Interleaved):
+        text, vision = _replace(backbone.text, trained=True), _replace(backbone.vision, trained=True)
+        return _replace(model, backbone=_replace(backbone, text=text, vision=vision))
+    text = _replace(backbone.text, trained=True) if isinstance(backbone.text, Transformer) else backbone.text
+    views = tuple(_replace(view, regions=_trained_regions(view.regions)) for view in backbone.views)
+    return _replace(model, backbone=_replace(backbone, text=text, views=views))
+
+
+def _trained_regions(regions: RegionEncoder | None) -> RegionEncoder | None:
+    if regions is None:
+        return None
+    if isinstance(regions, Crops):
+        return _replace(regions, encoder=_trained_regions(regions.encoder))
+    return _replace(regions, trained=True)
+
+
+def _exchanged(model: Model, compact: bool) -> Model:
     if isinstance(model.backbone, Interleaved):
         return _replace(model, backbone=_interleaved(model.backbone, compact))
     text = model.backbone.text

@@ -8,9 +8,10 @@ from babelens.modules.declaration import DeclarationError
 from babelens.modules.heads import Crf, Softmax
 from babelens.modules.interleaved import Interleaved
 from babelens.modules.late import Late
+from babelens.modules.span_guided import SpanGuidedCrf
 
 Backbone = Late | Interleaved
-Head = Crf | Softmax
+Head = Crf | Softmax | SpanGuidedCrf
 
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -4,9 +4,11 @@ from babelens.models.spec import DeclarationError, Model
 from babelens.modules.alignment import Contrastive
 from babelens.modules.fusion.co_attention import CoAttention
 from babelens.modules.fusion.cross_attention import CrossAttention
+from babelens.modules.fusion.interaction import Interaction
 from babelens.modules.heads import Crf, Softmax
 from babelens.modules.interleaved import Interleaved
 from babelens.modules.late import Late, View
+from babelens.modules.span_guided import SpanGuidedCrf
 from babelens.modules.text.recurrent import Recurrent
 from babelens.modules.text.transformer import Transformer
 from babelens.modules.vision.clip import Clip
@@ -23,6 +25,13 @@ ZOO: dict[str, Model] = {
             Recurrent(word_dim=200, characters="blocks", joined="between", hidden=200, layers=2, dropout=0.0),
             views=(View(Vgg(), CoAttention()),),
         ),
+        dropout=0.0,
+    ),
+    # Published over sub-tokens with 13 labels; here first sub-tokens are gathered and words get the data's own tags.
+    # Its ResNet had no gradients either, but its batch norm drifted in training; here the statistics stay.
+    "umt": Model(
+        backbone=Late(Transformer(), views=(View(Resnet(trained=False), Interaction()),)),
+        head=SpanGuidedCrf(),
         dropout=0.0,
     ),
     "2m-ner": Model(
