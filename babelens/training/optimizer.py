@@ -44,12 +44,18 @@ def make_optimizer(model: nn.Module, training: Training) -> torch.optim.Optimize
 
 
 def rate_share(training: Training, step: int, steps: int) -> float:
-    """The share of the full learning rate at a step: rising over the warm-up, then falling linearly to zero."""
+    """The share of the full learning rate at a step: rising over the warm-up, then as the schedule says.
+
+    "linear" falls to zero at the end, "constant" stays, "step" falls by a factor at the start of some epochs.
+    """
     warm = training.warmup * steps
     if step < warm:
         return (step + 1) / (warm + 1)
     if training.schedule == "constant":
         return 1.0
+    if training.schedule == "step":
+        epoch = step * training.epochs // steps
+        return training.step_factor ** (epoch // training.step_epochs)
     return max(0.0, (steps - step) / max(1.0, steps - warm))
 
 

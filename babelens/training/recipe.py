@@ -21,9 +21,11 @@ class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The settings of a run. The defaults are those of the 2M-NER paper (Table 4, section 5.1).
 
     `rates` gives parts of the model (name prefixes of parameters, such as "text" or "head") their own learning rate;
-    `warmup` is a share of all steps; `clip` is the largest gradient norm; `patience` is the number of epochs without a
-    better validation F1 after which training ends; `average` is the decay of a running mean of the weights, which is
-    then what is validated and saved; `pixel_memory` is the number of bytes of cut pictures that each process keeps.
+    `warmup` is a share of all steps; by the `schedule` "step" the rate is multiplied by `step_factor` after every
+    `step_epochs` epochs (the defaults are UMGF's); `clip` is the largest gradient norm; `patience` is the number of
+    epochs without a better validation F1 after which training ends; `average` is the decay of a running mean of the
+    weights, which is then what is validated and saved; `pixel_memory` is the number of bytes of cut pictures that each
+    process keeps.
     `pictures` says what becomes of a row of several pictures: "join" shows the model all of them at once, "pairs" makes
     it so many pairs of the sentence with one picture, in training and validation, as the paper counts its data.
     """
@@ -36,7 +38,9 @@ class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rates: dict[str, float] = {}
     decay: float = 0.0
     warmup: float = 0.0
-    schedule: Literal["linear", "constant"] = "linear"
+    schedule: Literal["linear", "constant", "step"] = "linear"
+    step_factor: float = 0.8
+    step_epochs: int = 2
     clip: float | None = None
     average: float | None = None
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
@@ -47,11 +51,13 @@ class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pixel_memory: int = 1 << 30
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch", "accumulate"):
+        for name in ("epochs", "batch", "accumulate", "step_epochs"):
             if getattr(self, name) < 1:
                 raise RecipeError(f"training.{name}: expected 1 or more, found {getattr(self, name)}")
         if self.rate <= 0:
             raise RecipeError(f"training.rate: expected more than 0, found {self.rate}")
+        if not 0 < self.step_factor <= 1:
+            raise RecipeError(f"training.step_factor: expected more than 0, at most 1, found {self.step_factor}")
         for name in ("warmup", "average"):
             share = getattr(self, name)
             if share is not None and not 0 <= share < 1:

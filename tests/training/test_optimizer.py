@@ -45,6 +45,18 @@ def test_warm_up_rises_to_the_full_rate():
     assert shares == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 0.75, 0.5, 0.25])
 
 
+def test_a_rate_in_steps_falls_as_torch_has_it():
+    training = Training(epochs=5, schedule="step", step_factor=0.8, step_epochs=2)
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 2, gamma=0.8)
+    expected = []
+    for _ in range(5):
+        expected += [optimizer.param_groups[0]["lr"]] * 3
+        optimizer.step()
+        scheduler.step()
+    assert [rate_share(training, step, 15) for step in range(15)] == pytest.approx(expected)
+
+
 def test_weight_average_is_the_running_mean_by_hand():
     layer = nn.Linear(1, 1, bias=False)
     nn.init.constant_(layer.weight, 1.0)

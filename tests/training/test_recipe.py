@@ -46,6 +46,7 @@ def test_fields_are_set_by_path():
         (["training.speed=1"], "unknown field `speed`"),
         (["training.rate=fast"], "Expected `float`, got `str`"),
         (["training.epochs=0"], "training.epochs: expected 1 or more, found 0"),
+        (["training.step_factor=0"], "training.step_factor: expected more than 0, at most 1, found 0"),
         (["model.views.0=1"], "expected the path of a field"),
         (["model.alpha=2"], "model.alpha: expected a share from 0 to 1, found 2"),
     ],
