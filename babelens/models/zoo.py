@@ -15,6 +15,12 @@ from babelens.modules.vision.clip import Clip
 from babelens.modules.vision.resnet import Resnet
 from babelens.modules.vision.vgg import Vgg
 
+# The arithmetic of the 2M-NER authors' code, which differs from their paper: see docs/reproduction.md.
+_SPECIAL = ("\ufffd", "\x80", "\xad", "\uf02d", "\uf0d6", "\u200b", "\uf0d8", "\uf0a7")
+_RESNET = Resnet(name="timm/resnet152.tv_in1k", norm="drifting", fit="random", trained=False, pool=True)
+_LAYER = CrossAttention(attention_dropout=0.1, query="key", perceptron=False)
+_COPYING = CrossAttention(attention_dropout=0.1, query="key", perceptron=False, copies=True)
+
 ZOO: dict[str, Model] = {
     "bert": Model(backbone=Late(Transformer()), head=Softmax()),
     "bert-crf": Model(backbone=Late(Transformer())),
@@ -44,6 +50,20 @@ ZOO: dict[str, Model] = {
         ),
         head=Crf(),
         alpha=0.8,
+    ),
+    "2m-ner-official": Model(
+        backbone=Late(
+            Transformer(pieces="previous", added=_SPECIAL),
+            views=(
+                View(Clip(), _LAYER, Contrastive(image="flat")),
+                View(_RESNET, _COPYING, Contrastive(image="native")),
+            ),
+            joint=768,
+            shared_text=True,
+        ),
+        head=Crf(),
+        alpha=0.8,
+        factor=2.0,
     ),
 }
 
