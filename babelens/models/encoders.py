@@ -56,7 +56,6 @@ COMPACT_BERT = {
     "num_attention_heads": 4,
     "intermediate_size": 192,
     "max_position_embeddings": 256,
-    "initializer_range": 0.1,
 }
 COMPACT_JOINT = 2
 COMPACT_CROPS = Objects(4)
