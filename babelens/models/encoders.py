@@ -7,6 +7,7 @@ import msgspec
 from babelens.models.spec import Model
 from babelens.modules.fusion.co_attention import CoAttention
 from babelens.modules.fusion.cross_attention import CrossAttention
+from babelens.modules.fusion.graph import Graph
 from babelens.modules.fusion.interaction import Interaction
 from babelens.modules.interleaved import Interleaved
 from babelens.modules.late import RegionEncoder, View
@@ -46,6 +47,7 @@ COMPACT_FUSIONS: dict[type, dict[str, Any]] = {
     CrossAttention: {"heads": 4},
     CoAttention: {"dim": 64},
     Interaction: {"heads": 4},
+    Graph: {"dim": 96, "layers": 2, "heads": 4, "inner": 96, "dropout": 0.1},
 }
 
 # Text and vision of as many layers, of one width. A quarter of the published sizes in pixels, so 4 x 4 and 2 x 2 patches
@@ -135,7 +137,9 @@ def _view(view: View, compact: bool) -> View:
 
 def _regions(regions: RegionEncoder, compact: bool) -> RegionEncoder:
     if isinstance(regions, Crops):
-        return _replace(regions, encoder=_regions(regions.encoder, compact))
+        # No boxes are known of the pictures of the built-in corpus.
+        objects = Objects(regions.objects.count) if compact else regions.objects
+        return _replace(regions, encoder=_regions(regions.encoder, compact), objects=objects)
     if isinstance(regions, Clip):
         return _replace(regions, scratch=COMPACT_CLIP if compact else {})
     if isinstance(regions, Vgg):

@@ -4,6 +4,7 @@ from babelens.models.spec import DeclarationError, Model
 from babelens.modules.alignment import Contrastive
 from babelens.modules.fusion.co_attention import CoAttention
 from babelens.modules.fusion.cross_attention import CrossAttention
+from babelens.modules.fusion.graph import Graph
 from babelens.modules.fusion.interaction import Interaction
 from babelens.modules.heads import Crf, Softmax
 from babelens.modules.interleaved import Interleaved
@@ -12,6 +13,8 @@ from babelens.modules.span_guided import SpanGuidedCrf
 from babelens.modules.text.recurrent import Recurrent
 from babelens.modules.text.transformer import Transformer
 from babelens.modules.vision.clip import Clip
+from babelens.modules.vision.crops import Crops
+from babelens.modules.vision.objects import Objects
 from babelens.modules.vision.resnet import Resnet
 from babelens.modules.vision.vgg import Vgg
 
@@ -20,6 +23,9 @@ _SPECIAL = ("\ufffd", "\x80", "\xad", "\uf02d", "\uf0d6", "\u200b", "\uf0d8", "\
 _RESNET = Resnet(name="timm/resnet152.tv_in1k", norm="drifting", fit="random", trained=False, pool=True)
 _LAYER = CrossAttention(attention_dropout=0.1, query="key", perceptron=False)
 _COPYING = CrossAttention(attention_dropout=0.1, query="key", perceptron=False, copies=True)
+
+# The objects that a visual grounding found in each picture, one for each query.
+_GROUNDED = Objects(source="boxes", labels=("person", "miscellaneous", "location", "organization"), group="grounding")
 
 ZOO: dict[str, Model] = {
     "bert": Model(backbone=Late(Transformer()), head=Softmax()),
@@ -39,6 +45,13 @@ ZOO: dict[str, Model] = {
         backbone=Late(Transformer(), views=(View(Resnet(trained=False), Interaction()),)),
         head=SpanGuidedCrf(),
         dropout=0.0,
+    ),
+    # Published over sub-tokens with 13 labels, as UMT; its paper ties an object to the phrase that it was found for, its
+    # code to all words, as here. Its ResNet normalised by the batch; here the statistics stay.
+    "umgf": Model(
+        backbone=Late(Transformer(), views=(View(Crops(Resnet(pool=True), _GROUNDED), Graph()),)),
+        dropout=0.0,
+        reduction="sum",
     ),
     "2m-ner": Model(
         backbone=Late(

@@ -12,6 +12,7 @@ from babelens.modules.backbone import Part, Seen, State, Streams, Transform
 from babelens.modules.declaration import DeclarationError
 from babelens.modules.fusion.co_attention import CoAttention
 from babelens.modules.fusion.cross_attention import CrossAttention
+from babelens.modules.fusion.graph import Graph
 from babelens.modules.fusion.interaction import Interaction
 from babelens.modules.origin import Origin
 from babelens.modules.text.encoded import EncodedText
@@ -24,7 +25,7 @@ from babelens.modules.vision.vgg import Vgg
 
 Text = Transformer | Recurrent
 RegionEncoder = Clip | Resnet | Crops | Vgg
-Fusion = CrossAttention | CoAttention | Interaction
+Fusion = CrossAttention | CoAttention | Interaction | Graph
 
 
 class View(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
