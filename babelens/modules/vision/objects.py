@@ -126,6 +126,10 @@ class CropTransform:
         crops = [lacking if place is None else self._crop(picture, place, draw) for place in places]
         return torch.stack([crop for crop in crops if crop is not None])
 
+    def draws(self, training: bool) -> bool:
+        """Whether crops are cut at random, in training or in evaluation: as `cut` is."""
+        return self.cut.draws(training)
+
     @property
     def size(self) -> int:
         """The side of a crop in pixels."""

@@ -129,6 +129,14 @@ def test_crops_are_cut_as_pictures_of_their_own(picture, cut):
     assert pickle.loads(pickle.dumps(transform))(picture, [box(10, 20, 50, 40)])[0].equal(found[0])
 
 
+def test_crops_are_random_where_pictures_would_be(picture):
+    cut = PictureTransform.sized(16, "crop", augmented=True)
+    transform = CropTransform(Objects(count=2), cut)
+    assert (transform.draws(True), transform.draws(False)) == (True, False)
+    left = picture.crop((0, 0, SIZE[0] // 2, SIZE[1]))
+    assert transform(picture, draw=3)[0].equal(cut(left, draw=3)) and not cut(left, draw=3).equal(cut(left))
+
+
 def test_a_zero_crop_normalises_to_zero(picture, cut):
     found = CropTransform(Objects(count=2, source="boxes", missing="zero"), cut)(picture)
     assert Normalisation(cut)(found).abs().max() < 0.5 / 255 / 0.26
