@@ -50,8 +50,8 @@ COMPACT_FUSIONS: dict[type, dict[str, Any]] = {
     Graph: {"dim": 96, "layers": 2, "heads": 4, "inner": 96, "dropout": 0.1},
 }
 
-# For an interleaved model, which needs transformers on both sides, as deep and as wide as one another. Crops are a quarter
-# as large as published, so 4 x 4 and 2 x 2 patches of 8 pixels each, as published; of a grid, which needs no boxes.
+# For an interleaved model, which needs transformers on both sides, of one depth and width. Crops are a quarter as large
+# as published, so 4 x 4 and 2 x 2 patches of 8 pixels each, as published; of a grid, which needs no boxes.
 COMPACT_BERT = {
     "hidden_size": 96,
     "num_hidden_layers": 3,
