@@ -10,7 +10,7 @@ from babelens.modules.fusion.cross_attention import CrossAttention
 from babelens.modules.fusion.graph import Graph
 from babelens.modules.fusion.interaction import Interaction
 from babelens.modules.interleaved import Interleaved
-from babelens.modules.late import RegionEncoder, View
+from babelens.modules.late import RegionEncoder, Text, View
 from babelens.modules.text.recurrent import Recurrent
 from babelens.modules.text.transformer import Transformer
 from babelens.modules.vision.clip import Clip
@@ -26,6 +26,7 @@ ENCODERS: tuple[Encoders, ...] = get_args(Encoders)
 # names must not be learnt by heart, hence `rare`; and 8 x 8 regions of 64 x 64 pixels keep things apart that stand side
 # by side.
 COMPACT_TEXT = Recurrent(word_dim=96, characters="cnn", casing_dim=16, hidden=48, dropout=0.2, rare=60.0, normed=True)
+COMPACT_RECURRENT = {"word_dim": 96, "hidden": 48, "dropout": 0.2, "rare": 60.0, "vectors": None}
 COMPACT_CLIP = {
     "hidden_size": 96,
     "num_hidden_layers": 2,
@@ -70,9 +71,10 @@ def with_encoders(model: Model, encoders: Encoders) -> Model:
 
     "pretrained" leaves it as declared; "random" keeps the published sizes with random weights and no download (for
     timing and for training at full size from nothing); "compact" takes small encoders from scratch that two CPU cores
-    can train: a bidirectional LSTM with a vocabulary learnt from the training text instead of a transformer, batch norm
-    over the batch, and positions on the convolution's regions (small convolutions know little of where they are). What
-    is from scratch is trained, whatever is declared for the pretrained.
+    can train: a bidirectional LSTM with a vocabulary learnt from the training text instead of a transformer (a declared
+    LSTM becomes small, without vectors of a file, and stays what else it is), batch norm over the batch, and positions
+    on the convolution's regions (small convolutions know little of where they are). What is from scratch is trained,
+    whatever is declared for the pretrained.
     """
     if encoders == "pretrained":
         return model
@@ -106,13 +108,20 @@ def _trained_regions(regions: RegionEncoder | None) -> RegionEncoder | None:
 def _exchanged(model: Model, compact: bool) -> Model:
     if isinstance(model.backbone, Interleaved):
         return _replace(model, backbone=_interleaved(model.backbone, compact))
-    text = model.backbone.text
-    if compact:
-        text = COMPACT_TEXT
-    elif isinstance(text, Transformer):
-        text = _replace(text, scratch={})
+    text = _text(model.backbone.text, compact, fused=bool(model.backbone.views))
     views = tuple(_view(view, compact) for view in model.backbone.views)
     return _replace(model, backbone=_replace(model.backbone, text=text, views=views))
+
+
+def _text(text: Text, compact: bool, *, fused: bool) -> Text:
+    """A recurrent encoder is from scratch as it is declared; a compact one keeps all but its sizes and rates.
+
+    Where words meet regions the compact one is normed: the words of a small LSTM that has learnt little yet are so
+    short that AdaCAN's attention looks everywhere alike; it then did not even learn eight rows by heart.
+    """
+    if isinstance(text, Recurrent):
+        return _replace(text, **COMPACT_RECURRENT, normed=text.normed or fused) if compact else text
+    return COMPACT_TEXT if compact else _replace(text, scratch={})
 
 
 def _interleaved(backbone: Interleaved, compact: bool) -> Interleaved:

@@ -28,6 +28,10 @@ _COPYING = CrossAttention(attention_dropout=0.1, query="key", perceptron=False, 
 _GROUNDED = Objects(source="boxes", labels=("person", "miscellaneous", "location", "organization"), group="grounding")
 
 ZOO: dict[str, Model] = {
+    # From scratch; the published scores come with GloVe: --set model.backbone.text.vectors=FILE.
+    "bilstm-crf": Model(backbone=Late(Recurrent()), dropout=0.5),
+    "hbilstm-crf": Model(backbone=Late(Recurrent(characters="lstm")), dropout=0.5),
+    "cnn-bilstm-crf": Model(backbone=Late(Recurrent(characters="cnn")), dropout=0.5),
     "bert": Model(backbone=Late(Transformer()), head=Softmax()),
     "bert-crf": Model(backbone=Late(Transformer())),
     # Published with bert-base-uncased; on MMNERD the baselines of the 2M-NER paper read multilingual text.
