@@ -1,11 +1,21 @@
 """What `--data`, `--train`, `--valid`, `--types` and `--limit` mean: the training and validation parts of a run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 if TYPE_CHECKING:
     from babelens.data import Corpus
+
+Boxes = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="Boxes of the objects in pictures: JSONL or a folder of XML [default: DIR/boxes.jsonl, DIR/boxes]; can be "
+        "given several times."
+    ),
+]
 
 
 def type_map(types: Sequence[str]) -> dict[str, str]:
@@ -29,6 +39,7 @@ def parts(
     valid_files: Sequence[str],
     *,
     images: Path | None,
+    boxes: Sequence[Path],
     types: Sequence[str],
     seed: int,
     limit: int | None,
@@ -45,19 +56,16 @@ def parts(
     from babelens.data import Corpus, read_split
     from babelens.schema import InputError
 
-    renamed: Mapping[str, str] = type_map(types)
+    how: Any = {"types": type_map(types), "images": images, "strict_images": strict_images, "boxes": boxes}
     made: list[Corpus] = []
     for split, files in (("train", train_files), ("valid", valid_files)):
         if files:
             from babelens.data.reading import read_share
 
-            shares = [
-                read_share(file, part=split, seed=seed, types=renamed, images=images, strict_images=strict_images)
-                for file in files
-            ]
+            shares = [read_share(file, part=split, seed=seed, **how) for file in files]
             part = Corpus.concatenate(shares)
         elif data:
-            part = read_split(data, split, types=renamed, images=images, strict_images=strict_images)
+            part = read_split(data, split, **how)
         else:
             raise InputError(f"expected --data DIR or --{split} FILE, found neither")
         part = part.select(np.flatnonzero(part.lengths > 0))  # a row without words teaches nothing

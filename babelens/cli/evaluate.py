@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from babelens.cli.corpora import Boxes
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -18,6 +20,7 @@ def evaluate(
     ],
     split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
     images: Annotated[Path | None, typer.Option(help="The folder of pictures, where it is not DIR/images.")] = None,
+    boxes: Boxes = None,
     types: Annotated[
         list[str] | None, typer.Option(help="Rename an entity type of the data: OTHER=MISC; OTHER=O leaves it out.")
     ] = None,
@@ -48,7 +51,8 @@ def evaluate(
     if pictures not in ("join", "pairs"):
         raise typer.BadParameter(f"expected join or pairs, found {pictures!r}", param_hint="--pictures")
     place = choose_device(device)
-    corpus = read_split(data, split, types=type_map(types or []), images=images, strict_images=strict_images)
+    renamed = type_map(types or [])
+    corpus = read_split(data, split, types=renamed, images=images, strict_images=strict_images, boxes=boxes)
     if pictures == "pairs":
         corpus = corpus.pairs()
     if limit is not None:

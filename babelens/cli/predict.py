@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from babelens.cli.corpora import Boxes
+
 
 def predict(
     model: Annotated[str, typer.Argument(metavar="MODEL_DIR", help="A model folder, or the id of one on the hub.")],
@@ -21,6 +23,7 @@ def predict(
     images: Annotated[
         Path | None, typer.Option(help="The folder of pictures, where it is not images/ beside the input.")
     ] = None,
+    boxes: Boxes = None,
     batch: Annotated[int, typer.Option(min=1, help="Rows that the model reads at once.")] = 32,
     limit: Annotated[int | None, typer.Option(min=1, help="Answer only the first N rows.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 [default: the best there is].")] = None,
@@ -42,7 +45,7 @@ def predict(
     from babelens.prediction.output import Tally, write_answers
 
     console = Console(stderr=True)
-    rows = read_rows(source, images=images, strict_images=strict_images)
+    rows = read_rows(source, images=images, strict_images=strict_images, boxes=boxes or [])
     predictor = babelens.load(model, device)
     started = perf_counter()
     bar = Progress(

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from babelens.cli.corpora import Boxes
+
 
 def train(
     recipe: Annotated[
@@ -27,6 +29,7 @@ def train(
         list[str] | None, typer.Option("--valid", help="A validation file, or a share of one: FILE:0.1.")
     ] = None,
     images: Annotated[Path | None, typer.Option(help="The folder of pictures, where it is not DIR/images.")] = None,
+    boxes: Boxes = None,
     types: Annotated[list[str] | None, typer.Option(help="Rename an entity type: OTHER=MISC.")] = None,
     out: Annotated[Path | None, typer.Option(help="Where the run is kept [default: runs/NAME].")] = None,
     encoders: Annotated[
@@ -57,6 +60,7 @@ def train(
         train_file or [],
         valid_file or [],
         images=images,
+        boxes=boxes or [],
         types=types or [],
         seed=chosen.training.seed,
         limit=limit,

@@ -14,7 +14,7 @@ from pyarrow import ArrowInvalid
 from babelens.data.rows import RowFile
 
 # What a cached file holds hangs on the code that made it.
-_READERS = ("conll.py", "jsonl.py", "records.py", "rows.py", "tables.py", "words.py", "../schema/tags.py")
+_READERS = ("boxes.py", "conll.py", "jsonl.py", "records.py", "rows.py", "tables.py", "words.py", "../schema/tags.py")
 
 
 @cache
@@ -67,9 +67,9 @@ def cached(digest: str, write: Callable[[Path, Path], object]) -> RowFile:
     return RowFile(folder / name, _pictures(folder / name))
 
 
-def cached_stream(digest: str, write: Callable[[Path], object]) -> Path:
-    """The file of a digest that holds a corpus as a Hugging Face data set; `write(path)` makes it where it is not."""
-    folder = _writable(cache_folder() / "datasets")
+def cached_stream(digest: str, write: Callable[[Path], object], kind: str = "datasets") -> Path:
+    """The Arrow file of a digest, of data sets of Hugging Face or another kind; `write(path)` makes it."""
+    folder = _writable(cache_folder() / kind)
     path = folder / f"{digest}.arrow"
     if not path.exists():
         beside = folder / f".{digest}.{uuid.uuid4().hex}"

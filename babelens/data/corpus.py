@@ -13,10 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from babelens.data.boxes import BoxFile
 from babelens.data.images import ImageStore, Picture, Status
 from babelens.data.problems import Problem
 from babelens.data.rows import Row, RowFile
-from babelens.schema import Entity, Example
+from babelens.schema import Box, Entity, Example
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -217,6 +218,19 @@ class Corpus:
     def _owner(self, key: str) -> ImageStore:
         stores = self._stores
         return next((store for store in stores if store.holds(key)), stores[0] if stores else ImageStore())
+
+    def boxes(self, key: str) -> tuple[Box, ...]:
+        """The boxes known of a picture; opens no picture."""
+        return self._owner(key).boxes(key)
+
+    def box_names(self, key: str) -> tuple[str, ...]:
+        """What boxes may call a picture."""
+        return self._owner(key).names(key)
+
+    @property
+    def box_files(self) -> tuple[BoxFile, ...]:
+        """The files of boxes that belong to the corpus."""
+        return tuple({file.source: file for store in self._stores for file in store.box_files}.values())
 
     def picture_content(self, key: str) -> bytes | None:
         """The bytes of a picture as they are, or None where it is missing."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Literal
 
+from babelens.data.boxes import BoxFile
 from babelens.data.problems import ImageError, Problem
 from babelens.schema import Box
 
@@ -154,7 +155,7 @@ class ImageStore:
 
     The picture of an id is the file `<id>`, `<id>.jpg`, `.jpeg`, `.png`, `.webp` or `.gif` in the first folder that
     has one. An id never leads out of its folder. With `strict` a missing or unreadable picture is an error. Counting is
-    safe among threads; a copy in another process counts for itself.
+    safe among threads; a copy in another process counts for itself. `boxes` are files of the objects known in pictures.
     """
 
     def __init__(
@@ -163,9 +164,11 @@ class ImageStore:
         *,
         strict: bool = False,
         content: Callable[[str], bytes | None] | None = None,
+        boxes: Sequence[BoxFile] = (),
     ) -> None:
         self.folders = tuple(Path(os.path.realpath(folder)) for folder in folders)
         self.strict = strict
+        self.box_files = tuple(boxes)
         self._content = content
         self._counts: Counter[Status] = Counter()
         self._lock = Lock()
@@ -226,7 +229,7 @@ class ImageStore:
             source = self._embedded(key) if key.startswith(_BYTES) else self.file(key)
             if source is None:
                 return Picture(key, None, "missing", "no such picture")
-            return Picture(key, decode(source), "used")
+            return Picture(key, decode(source), "used", boxes=self.boxes(key))
         except FileNotFoundError:
             return Picture(key, None, "missing", "no such picture")
         except (UnreadableError, OSError) as error:
@@ -238,6 +241,23 @@ class ImageStore:
             return self._embedded(key) is not None
         path = Path(key.removeprefix(_FILE))
         return ".." not in path.parts and any(path.is_relative_to(folder) for folder in self.folders)
+
+    def boxes(self, key: str) -> tuple[Box, ...]:
+        """The boxes known of a picture, under any of its names; opens no picture."""
+        names = self.names(key) if self.box_files else ()
+        return tuple(box for file in self.box_files for name in names for box in file.boxes(name))
+
+    def names(self, key: str) -> tuple[str, ...]:
+        """What boxes may call a picture: its path in its folder, with and without its ending; its key, if it has none.
+
+        The key of a picture that is no file is "sha256:" and the digest of its bytes.
+        """
+        path = Path(key.removeprefix(_FILE))
+        folder = next((folder for folder in self.folders if path.is_relative_to(folder)), None)
+        if not key.startswith(_FILE) or folder is None:
+            return (key,)
+        name = path.relative_to(folder).as_posix()
+        return (name, name.removesuffix(path.suffix)) if path.suffix and path.suffix in ENDINGS else (name,)
 
     def file(self, key: str) -> Path | None:
         """The file of a key, or None where there is none."""

@@ -15,6 +15,7 @@ SPLITS: dict[str, tuple[str, ...]] = {
 CONLL = (".txt", ".conll", ".tsv", ".iob", ".iob2", ".bio")
 JSONL = (".jsonl", ".ndjson", ".json")
 PARQUET = (".parquet",)
+BOXES = "boxes.jsonl"
 Kind = Literal["conll", "jsonl", "parquet"]
 KINDS: dict[Kind, tuple[str, ...]] = {"conll": CONLL, "jsonl": JSONL, "parquet": PARQUET}
 ENDINGS = (*CONLL, *JSONL, *PARQUET)
@@ -58,7 +59,8 @@ def find_all(path: Path) -> list[Place]:
     found = [place for split in SPLITS for place in find_split(path, split)]
     # Tables of ids and the like end in .tsv too: only what is named as a part is taken for a corpus.
     endings = [ending for ending in ENDINGS if ending != ".tsv"]
-    found = found or [place_of(file) for file in sorted(path.iterdir()) if file.suffix in endings]
+    files = (file for file in sorted(path.iterdir()) if file.suffix in endings and file.name != BOXES)
+    found = found or [place_of(file) for file in files]
     if not found:
         expected = f"train, valid or test ({', '.join(ENDINGS[:1] + JSONL[:1] + PARQUET)}), or folders per language"
         raise fault(path, expected, contents(path))

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from babelens.data.boxes import BoxFile, find_boxes, read_boxes
 from babelens.data.cache import cached, digest_file, digest_names
 from babelens.data.conll import read_conll
 from babelens.data.corpus import Corpus, Part
@@ -35,7 +36,9 @@ class Reading:
     """How files are read.
 
     `types` renames entity types ("O" leaves a type out). `images` are folders of pictures; without them it is `images`
-    beside the file. `scheme` is the tag scheme of CoNLL files and of tag columns; without it, it is found out.
+    beside the file. `scheme` is the tag scheme of CoNLL files and of tag columns; without it, it is found out. `boxes`
+    are the objects known in the pictures; without them those of `boxes.jsonl`, or of a folder `boxes` of XML files,
+    beside the file (see `boxes`).
     """
 
     language: str | None = None
@@ -44,6 +47,7 @@ class Reading:
     images: Sequence[Path] = ()
     strict_images: bool = False
     scheme: Scheme | None = None
+    boxes: Sequence[BoxFile] = ()
 
 
 def read_corpus(
@@ -55,6 +59,7 @@ def read_corpus(
     images: str | Path | Sequence[str | Path] | None = None,
     strict_images: bool = False,
     scheme: Scheme | None = None,
+    boxes: str | Path | Sequence[str | Path] | None = None,
 ) -> Corpus:
     """Read a file, or all files of a folder, as one corpus.
 
@@ -65,7 +70,7 @@ def read_corpus(
     Raises:
         DataError: there is nothing to read, or what is there cannot be read; all faults of a file in one go.
     """
-    how = make_reading(language, source, types, images, strict_images, scheme)
+    how = make_reading(language, source, types, images, strict_images, scheme, boxes)
     if str(path).startswith(HUB):
         return _read_hub(str(path), None, how)
     folder = Path(path)
@@ -80,6 +85,7 @@ def read_split(
     images: str | Path | Sequence[str | Path] | None = None,
     strict_images: bool = False,
     scheme: Scheme | None = None,
+    boxes: str | Path | Sequence[str | Path] | None = None,
 ) -> Corpus:
     """Read one part ("train", "valid" or "test"; "dev" is "valid") of one or more data directories, joined.
 
@@ -95,7 +101,7 @@ def read_split(
     corpora: list[Corpus] = []
     for spec in [data] if isinstance(data, str | Path) else data:
         language, folder = parse_spec(spec)
-        how = make_reading(language, None, types, images, strict_images, scheme)
+        how = make_reading(language, None, types, images, strict_images, scheme, boxes)
         if str(folder).startswith(HUB):
             corpora.append(_read_hub(str(folder), name, how))
             continue
@@ -118,6 +124,7 @@ def read_share(
     images: str | Path | Sequence[str | Path] | None = None,
     strict_images: bool = False,
     scheme: Scheme | None = None,
+    boxes: str | Path | Sequence[str | Path] | None = None,
 ) -> Corpus:
     """Read `FILE` (or a folder), or a share of it by a seed: `FILE:0.9`; `en=FILE` names its language.
 
@@ -138,7 +145,14 @@ def read_share(
             cut = None
         if cut is not None and not 0 < cut <= 1:
             raise fault(name, "a share above 0 and up to 1, such as FILE:0.9", quote(share))
-    how = {"language": language, "types": types, "images": images, "strict_images": strict_images, "scheme": scheme}
+    how = {
+        "language": language,
+        "types": types,
+        "images": images,
+        "strict_images": strict_images,
+        "scheme": scheme,
+        "boxes": boxes,
+    }
     corpus = read_corpus(Path(name) if cut is not None else path, **how)
     if cut is None or cut == 1:
         return corpus
@@ -157,17 +171,29 @@ def make_reading(
     images: str | Path | Sequence[str | Path] | None,
     strict_images: bool,
     scheme: Scheme | None,
+    boxes: str | Path | Sequence[str | Path] | None = None,
 ) -> Reading:
     """Check and gather how files are to be read.
 
     Raises:
-        DataError: a folder of pictures that is none.
+        DataError: a folder of pictures that is none, or boxes that cannot be read.
     """
     folders = [images] if isinstance(images, str | Path) else images or []
     for folder in folders:
         if not Path(folder).is_dir():
             raise fault(folder, "a folder of pictures", "a file" if Path(folder).exists() else "no such folder")
-    return Reading(language, source, dict(types or {}), [Path(folder) for folder in folders], strict_images, scheme)
+    folders = [Path(folder) for folder in folders]
+    return Reading(language, source, dict(types or {}), folders, strict_images, scheme, box_files(boxes))
+
+
+def box_files(boxes: str | Path | Sequence[str | Path] | None) -> list[BoxFile]:
+    """Read files, or folders, of boxes.
+
+    Raises:
+        DataError: boxes that cannot be read.
+    """
+    places = [boxes] if isinstance(boxes, str | Path) else boxes or []
+    return [read_boxes(Path(place)) for place in places]
 
 
 def read_places(places: Sequence[Place], how: Reading) -> dict[str, Corpus]:
@@ -198,17 +224,28 @@ def read_place(place: Place, how: Reading) -> Corpus:
     folder = path.resolve().parent
     outer = folder.parent if is_language(folder.name) else folder
     folders = list(how.images) or [folder / "images", *([outer / "images"] if outer != folder else [])]
+    boxes = how.boxes or boxes_beside(folder, outer)
     part = Part(
         rows=rows,
         digest=digest,
         path=path,
-        images=ImageStore(folders, strict=how.strict_images, content=rows.picture),
+        images=ImageStore(folders, strict=how.strict_images, content=rows.picture, boxes=boxes),
         name=f"{language}/{path.stem}" if language else path.stem,
         language=language,
         source=how.source or outer.name,
         types=how.types,
     )
     return Corpus([part])
+
+
+def boxes_beside(*folders: Path) -> list[BoxFile]:
+    """The boxes that lie in the first of the folders that has any.
+
+    Raises:
+        DataError: boxes that cannot be read.
+    """
+    found = find_boxes(folders)
+    return [] if found is None else [read_boxes(found)]
 
 
 def from_dataset(
@@ -221,13 +258,14 @@ def from_dataset(
     images: str | Path | Sequence[str | Path] | None = None,
     strict_images: bool = False,
     scheme: Scheme | None = None,
+    boxes: str | Path | Sequence[str | Path] | None = None,
 ) -> Corpus:
     """A corpus from a Hugging Face data set with tokens and ner_tags, or with text and entities.
 
     Raises:
         DataError: rows that cannot be read, all in one go.
     """
-    return _take_dataset(dataset, name, make_reading(language, source, types, images, strict_images, scheme))
+    return _take_dataset(dataset, name, make_reading(language, source, types, images, strict_images, scheme, boxes))
 
 
 def _take_dataset(dataset: "Dataset", name: str, how: Reading) -> Corpus:
@@ -244,7 +282,7 @@ def _take_dataset(dataset: "Dataset", name: str, how: Reading) -> Corpus:
         problems.raise_if_any()
 
     rows = cached(digest, write)
-    store = ImageStore(how.images, strict=how.strict_images, content=rows.picture)
+    store = ImageStore(how.images, strict=how.strict_images, content=rows.picture, boxes=how.boxes)
     part = Part(rows, digest, Path(name), store, name, how.language, how.source or name, how.types)
     return Corpus([part])
 

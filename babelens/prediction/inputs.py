@@ -3,15 +3,16 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from babelens.data.boxes import BoxFile
 from babelens.data.images import ImageStore, Picture
 from babelens.data.languages import is_language
-from babelens.data.places import CONLL, JSONL, PARQUET, SPLITS
+from babelens.data.places import BOXES, CONLL, JSONL, PARQUET, SPLITS
 from babelens.data.problems import fault, listing, quote
-from babelens.data.reading import read_corpus
+from babelens.data.reading import box_files, boxes_beside, read_corpus
 from babelens.models.batch import Row
 from babelens.prediction.pictures import GivenPictures
 from babelens.prediction.rows import RowError, Unread, example_row, fields_row
@@ -21,28 +22,33 @@ _ROWS_AT_ONCE = 256
 _BLANKS = b" \t\r\n"
 
 
-def read_rows(place: str, *, images: Path | None = None, strict_images: bool = False) -> Iterator[Row | Unread]:
+def read_rows(
+    place: str, *, images: Path | None = None, strict_images: bool = False, boxes: Sequence[Path] = ()
+) -> Iterator[Row | Unread]:
     """The rows of a JSONL, CoNLL or Parquet file, of all such files of a folder, or of JSONL at standard input ("-").
 
     A folder is read in the order train, valid, test where it has such files, itself or in folders per language; else
     all of its files by name. Picture ids are files, with or without their ending, in `images`; without it in the
-    folder `images` beside the input, or in the input's own folder. A row of JSONL or Parquet that cannot be read is
-    answered as such; ids that are missing are the number of the line.
+    folder `images` beside the input, or in the input's own folder. `boxes` are the objects known in the pictures;
+    without them those of `boxes.jsonl`, or of a folder `boxes` of XML files, beside the input. A row of JSONL or
+    Parquet that cannot be read is answered as such; ids that are missing are the number of the line.
 
     Raises:
-        DataError: there is nothing to read, or a CoNLL file cannot be read.
+        DataError: there is nothing to read, or a CoNLL file or boxes cannot be read.
         ImageError: a picture is missing or unreadable, and pictures are strict.
     """
     if images is not None and not images.is_dir():
         raise fault(images, "a folder of pictures", "a file" if images.exists() else "no such folder")
+    given = box_files(boxes)
     if place == STANDARD_INPUT:
-        attach = _Attach(ImageStore([images] if images else [Path("images"), Path()], strict=strict_images))
+        folders = [images] if images else [Path("images"), Path()]
+        attach = _Attach(ImageStore(folders, strict=strict_images, boxes=given))
         return _jsonl(sys.stdin.buffer, "standard input", attach)
     path = Path(place)
     files = _files(path) if path.is_dir() else [path]
     for file in files:
         _check(file)
-    return (row for file in files for row in _read_file(file, images, strict_images))
+    return (row for file in files for row in _read_file(file, images, strict_images, given))
 
 
 def _files(folder: Path) -> list[Path]:
@@ -54,7 +60,8 @@ def _files(folder: Path) -> list[Path]:
     found = [place / f"{name}{ending}" for name in names for place in places for ending in endings]
     found = [file for file in found if file.is_file()]
     # Tables of ids and the like end in .tsv too: only what is named as a part is taken for a corpus.
-    others = [file for file in sorted(folder.iterdir()) if file.suffix in endings and file.suffix != ".tsv"]
+    readable = [file for file in sorted(folder.iterdir()) if file.suffix in endings]
+    others = [file for file in readable if file.suffix != ".tsv" and file.name != BOXES]
     if not found and not others:
         contents = listing(sorted(entry.name for entry in folder.iterdir())[:10])
         raise fault(folder, "files that end in .txt, .conll, .jsonl or .parquet", contents)
@@ -68,13 +75,14 @@ def _check(path: Path) -> None:
         raise fault(path, "at least one row", "an empty file")
 
 
-def _read_file(path: Path, images: Path | None, strict: bool) -> Iterator[Row | Unread]:
+def _read_file(path: Path, images: Path | None, strict: bool, boxes: Sequence[BoxFile]) -> Iterator[Row | Unread]:
     kind = _kind(path)
     if kind == "conll":
-        yield from _conll(path, images, strict)
+        yield from _conll(path, images, strict, [file.source for file in boxes])
         return
     folder = path.resolve().parent
-    attach = _Attach(ImageStore([images] if images else [folder / "images", folder], strict=strict))
+    folders = [images] if images else [folder / "images", folder]
+    attach = _Attach(ImageStore(folders, strict=strict, boxes=boxes or boxes_beside(folder)))
     if kind == "parquet":
         yield from _parquet(path, attach)
         return
@@ -96,10 +104,10 @@ def _kind(path: Path) -> str:
     return "jsonl" if start.startswith(b"{") else "conll"
 
 
-def _conll(path: Path, images: Path | None, strict: bool) -> Iterator[Row]:
+def _conll(path: Path, images: Path | None, strict: bool, boxes: Sequence[Path]) -> Iterator[Row]:
     folder = path.resolve().parent.name
     language = folder if is_language(folder) else None
-    corpus = read_corpus(path, images=images, strict_images=strict, language=language)
+    corpus = read_corpus(path, images=images, strict_images=strict, language=language, boxes=boxes)
     for number in range(len(corpus)):
         yield example_row(corpus[number], corpus.picture_keys(number), corpus.picture)
 
