@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from babelens.cli.corpora import Boxes
+
 if TYPE_CHECKING:
     from babelens.data.check import PartReport, Report
     from babelens.data.corpus import Corpus
@@ -48,6 +50,7 @@ def check(
     types: Types = None,
     images: Images = None,
     scheme: SchemeIn = None,
+    boxes: Boxes = None,
     pictures: Annotated[bool, typer.Option(help="Open every picture.")] = True,
     strict: Annotated[bool, typer.Option(help="Tags that break their scheme give exit code 1.")] = False,
     strict_images: Annotated[bool, typer.Option(help="Missing or unreadable pictures give exit code 1.")] = False,
@@ -59,7 +62,7 @@ def check(
     from babelens.data.check import check as run
     from babelens.data.places import find_all
 
-    how, folder = _how(path, types, images, scheme)
+    how, folder = _how(path, types, images, scheme, boxes)
     with _progress() as progress:
         report = run(find_all(folder), how, pictures=pictures, progress=progress)
     if json:
@@ -169,14 +172,16 @@ def _shares(given: str) -> list[float]:
     return shares
 
 
-def _how(path: str, types: list[str] | None, images: Path | None, scheme: Scheme | None) -> "tuple[Reading, Path]":
+def _how(
+    path: str, types: list[str] | None, images: Path | None, scheme: Scheme | None, boxes: list[Path] | None = None
+) -> "tuple[Reading, Path]":
     from babelens.cli.corpora import type_map
     from babelens.data.places import parse_spec
     from babelens.data.reading import make_reading
 
     language, folder = parse_spec(path)
-    how = make_reading(language, None, type_map(types or []), images, False, scheme.value if scheme else None)
-    return how, folder
+    tags = scheme.value if scheme else None
+    return make_reading(language, None, type_map(types or []), images, False, tags, boxes), folder
 
 
 def _read_parts(path: str, types: list[str] | None, images: Path | None, scheme: Scheme | None) -> "dict[str, Corpus]":
@@ -220,6 +225,9 @@ def _print_report(report: "Report") -> None:
         )
     for line in report.shared:
         typer.echo(f"warning: {line}")
+    if report.unknown_boxed:
+        first = report.unknown_boxed_examples[0]
+        typer.echo(f"warning: {report.unknown_boxed:,} pictures with boxes that no row names (first: {first})")
     verdict = "cannot be used as it is" if report.faulty else "can be used"
     typer.echo(f"{len(report.parts)} file{'s' if len(report.parts) != 1 else ''} checked: the corpus {verdict}")
 
@@ -266,6 +274,8 @@ def _print_part(part: "PartReport") -> None:
     used = part.pictures.get("used", 0)
     if used:
         typer.echo(f"  {used:,} pictures found")
+    if part.boxed:
+        typer.echo(f"  {part.boxed:,} distinct pictures with boxes")
 
 
 def _counts(counts: dict[str, int]) -> str:

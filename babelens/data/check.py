@@ -29,7 +29,7 @@ class PartReport:
 
     `faults` are why it cannot be used (`fault_total` of them). The rest are oddities: tags that break their scheme
     (read as conlleval does), entities widened to whole words, words made only of characters that tokenizers drop, ids
-    and texts that occur again, and pictures by status.
+    and texts that occur again, and pictures by status. `boxed` pictures have boxes of the objects in them.
     """
 
     name: str
@@ -51,15 +51,21 @@ class PartReport:
     repeated_texts: int = 0
     pictures: dict[str, int] = field(default_factory=dict)
     picture_examples: list[str] = field(default_factory=list)
+    boxed: int = 0
 
 
 @dataclass
 class Report:
-    """The parts of a corpus, what they share, and types of valid and test that do not occur in train."""
+    """The parts of a corpus, what they share, and types of valid and test that do not occur in train.
+
+    `unknown_boxed` pictures have boxes, and no row names them.
+    """
 
     parts: list[PartReport]
     unknown_types: dict[str, list[str]] = field(default_factory=dict)
     shared: list[str] = field(default_factory=list)
+    unknown_boxed: int = 0
+    unknown_boxed_examples: list[str] = field(default_factory=list)
 
     @property
     def faulty(self) -> bool:
@@ -103,10 +109,31 @@ def check(places: list[Place], how: Reading, *, pictures: bool = True, progress:
         if kind_of(place.path) == "conll":
             report.scheme = sniff(place.path, how.scheme).scheme
         _check_rows(corpus, report)
+        report.boxed = sum(bool(corpus.boxes(key)) for key in _keys(corpus)) if corpus.box_files else 0
         if pictures:
             contents.setdefault(place.name, {}).update(_check_pictures(corpus, report, progress))
     progress("files", len(places), len(places))
-    return Report(reports, _unknown_types(places, corpora), [*_shared(corpora), *_shared_content(contents)])
+    shared = [*_shared(corpora), *_shared_content(contents)]
+    # A part that cannot be read does not tell which pictures it names.
+    unknown = [] if any(report.fault_total for report in reports) else _unknown_boxed(list(corpora.values()))
+    return Report(reports, _unknown_types(places, corpora), shared, len(unknown), unknown[:_EXAMPLES])
+
+
+def _keys(corpus: Corpus) -> Counter[str]:
+    """The pictures of a corpus by key, and how often each occurs."""
+    keys: Counter[str] = Counter()
+    for number in range(len(corpus)):
+        keys.update(corpus.picture_keys(number))
+    return keys
+
+
+def _unknown_boxed(corpora: list[Corpus]) -> list[str]:
+    """The pictures in files of boxes that no row names, as source and name."""
+    files = {file.source: file for corpus in corpora for file in corpus.box_files}
+    if not files:
+        return []
+    known = {name for corpus in corpora for key in _keys(corpus) for name in corpus.box_names(key)}
+    return [f"{source}: {image}" for source, file in files.items() for image in file.images if image not in known]
 
 
 def _check_rows(corpus: Corpus, report: PartReport) -> None:
@@ -170,9 +197,7 @@ def _is_dropped(character: str) -> bool:
 
 def _check_pictures(corpus: Corpus, report: PartReport, progress: Progress) -> dict[str, str]:
     """Open every picture once; give the digest of the bytes of each that can be used, by its key."""
-    wanted: Counter[str] = Counter()
-    for number in range(len(corpus)):
-        wanted.update(corpus.picture_keys(number))
+    wanted = _keys(corpus)
     contents: dict[str, str] = {}
     statuses: Counter[Status] = Counter()
 

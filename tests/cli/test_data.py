@@ -37,6 +37,7 @@ def test_check_warns_of_violations_and_missing_pictures(data):
     assert re.search(r"warning: 1 tags that break their scheme.*\n +\S+valid\.txt:3: 'y'", output)
     assert "warning: 1 pictures that cannot be used (1 missing)" in output
     assert output.endswith("2 files checked: the corpus can be used\n")
+    assert "boxes" not in output
 
 
 def test_strict_checks_have_exit_code_1(data):
@@ -103,3 +104,12 @@ def test_mistakes(data, tmp_path):
         run("stats", data, "--types", "PER")
     assert "expected three shares such as 8:1:1" in run("split", data, tmp_path / "a", "--shares", "8:2", code=2)
     run("check", code=2)
+
+
+def test_check_counts_boxes(data, tmp_path):
+    lines = ['{"image": "1", "boxes": [[0, 0, 1, 1]]}', '{"image": "b", "boxes": []}']
+    boxes = tmp_path / "b.jsonl"
+    boxes.write_text("\n".join(lines))
+    output = run("check", data, "--boxes", boxes)
+    assert "  1 distinct pictures with boxes\n" in output
+    assert f"warning: 1 pictures with boxes that no row names (first: {boxes}: b)" in output

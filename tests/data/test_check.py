@@ -72,3 +72,17 @@ def test_words_that_tokenizers_keep(word):
 
     assert BertNormalizer(lowercase=False).normalize_str(word).strip() != ""
     assert list(lost_words(Example("", (word,)))) == []
+
+
+def test_boxes_are_counted_and_those_of_unknown_pictures_named(folder):
+    (folder / "test.txt").unlink()
+    lines = ['{"image": "one", "boxes": [[0, 0, 1, 1]]}', '{"image": "gone.jpg", "boxes": []}']
+    lines += [f'{{"image": "{name}", "boxes": [[0, 0, 1, 1]]}}' for name in ("gone", "new", "copy.jpg", "x")]
+    (folder / "boxes.jsonl").write_text("\n".join(lines))
+    report = check(find_all(folder), Reading(), pictures=False)
+    assert [part.boxed for part in report.parts] == [2, 1]
+    assert report.unknown_boxed == 3
+    assert report.unknown_boxed_examples == [f"{folder}/boxes.jsonl: {name}" for name in ("gone.jpg", "new", "x")]
+    (folder / "boxes.jsonl").write_text("[]")
+    report = check(find_all(folder), Reading(), pictures=False)
+    assert "expected an object with image and boxes" in report.parts[0].faults[0] and report.unknown_boxed == 0
