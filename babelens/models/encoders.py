@@ -15,8 +15,10 @@ from babelens.modules.text.recurrent import Recurrent
 from babelens.modules.text.transformer import Transformer
 from babelens.modules.vision.clip import Clip
 from babelens.modules.vision.crops import Crops
+from babelens.modules.vision.feature_map import FeatureMap
 from babelens.modules.vision.objects import Objects
 from babelens.modules.vision.vgg import Vgg
+from babelens.modules.vision.vit import Vit
 
 Encoders = Literal["pretrained", "compact", "random"]
 ENCODERS: tuple[Encoders, ...] = get_args(Encoders)
@@ -35,6 +37,7 @@ COMPACT_CLIP = {
     "image_size": 64,
     "patch_size": 8,
 }
+COMPACT_VIT = {"model_type": "vit", **COMPACT_CLIP}
 COMPACT_RESNET = {
     "embedding_size": 24,
     "hidden_sizes": [32, 96],
@@ -129,9 +132,7 @@ def _interleaved(backbone: Interleaved, compact: bool) -> Interleaved:
         text, vision = (_replace(part, scratch={}) for part in (backbone.text, backbone.vision))
         return _replace(backbone, text=text, vision=vision)
     text = _replace(backbone.text, scratch=COMPACT_BERT, vocabulary=2000, casing=True)
-    vision = _replace(
-        backbone.vision, scratch={**COMPACT_CLIP, "num_hidden_layers": COMPACT_BERT["num_hidden_layers"]}
-    )
+    vision = _replace(backbone.vision, scratch={**COMPACT_CLIP, "num_hidden_layers": COMPACT_BERT["num_hidden_layers"]})
     crops = tuple(_replace(group, objects=COMPACT_CROPS, size=max(8, group.size // 32 * 8)) for group in backbone.crops)
     return _replace(backbone, text=text, vision=vision, crops=crops, joint=COMPACT_JOINT)
 
@@ -151,6 +152,13 @@ def _regions(regions: RegionEncoder, compact: bool) -> RegionEncoder:
         return _replace(regions, encoder=_regions(regions.encoder, compact), objects=objects)
     if isinstance(regions, Clip):
         return _replace(regions, scratch=COMPACT_CLIP if compact else {})
+    if isinstance(regions, Vit):
+        return _replace(regions, scratch=COMPACT_VIT if compact else regions.scratch or {}, trained=True, lora=None)
+    if isinstance(regions, FeatureMap):
+        scratch = regions.scratch or {}
+        if compact:
+            scratch = {"model_type": "resnet", **COMPACT_RESNET}
+        return _replace(regions, scratch=scratch, norm="batch", trained=True, positions=compact and not regions.pool)
     if isinstance(regions, Vgg):
         return _replace(regions, **COMPACT_VGG) if compact else _replace(regions, scratch={})
     if compact:

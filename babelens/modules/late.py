@@ -20,11 +20,14 @@ from babelens.modules.text.recurrent import Recurrent
 from babelens.modules.text.transformer import Transformer
 from babelens.modules.vision.clip import Clip
 from babelens.modules.vision.crops import Crops
+from babelens.modules.vision.feature_map import FeatureMap
+from babelens.modules.vision.objects import Objects
 from babelens.modules.vision.resnet import Resnet
 from babelens.modules.vision.vgg import Vgg
+from babelens.modules.vision.vit import Vit
 
 Text = Transformer | Recurrent
-RegionEncoder = Clip | Resnet | Crops | Vgg
+RegionEncoder = Clip | Resnet | Crops | Vgg | Vit | FeatureMap
 Fusion = CrossAttention | CoAttention | Interaction | Graph
 
 
@@ -79,6 +82,11 @@ class Late(msgspec.Struct, frozen=True, tag="late", forbid_unknown_fields=True):
     def folders(self) -> tuple[str, ...]:
         """The names of the parts that have folders of their own in a checkpoint."""
         return ("text", *self.seen)
+
+    @property
+    def objects(self) -> tuple[Objects, ...]:
+        """Which crops of pictures are read, in the views that read crops."""
+        return tuple(view.regions.objects for view in self.views if isinstance(view.regions, Crops))
 
     @property
     def aligned(self) -> bool:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor, nn
-from transformers import AutoImageProcessor, CLIPImageProcessorPil
+from transformers import AutoImageProcessor, CLIPImageProcessorPil, ViTImageProcessorPil
 
 from babelens.modules.shapes import Bytes, Pixels
 from babelens.schema import Box
@@ -57,7 +57,7 @@ class PictureTransform:
         Raises:
             OSError: there is none.
         """
-        return cls(AutoImageProcessor.from_pretrained(str(name), backend="pil"), fit, augmented)
+        return cls(_processor(str(name)), fit, augmented)
 
     @classmethod
     def sized(cls, size: int, fit: Fit, augmented: bool = False) -> "PictureTransform":
@@ -120,7 +120,7 @@ class PictureTransform:
             square = picture.crop((left, top, left + self.size, top + self.size))
         if mirrored:
             square = square.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        return np.asarray(square).transpose(2, 0, 1)
+        return self._channels(square)
 
     def _place(self, size: tuple[int, int], draw: int) -> tuple[int, int, bool]:
         """Left and top of a random square, and whether it is mirrored; without a draw, the middle as it is."""
@@ -135,19 +135,27 @@ class PictureTransform:
         left, top, (width, height) = self._kept(picture.size)
         if (width, height) != picture.size:
             picture = picture.crop((left, top, left + width, top + height))
-        return self.processor(picture, do_rescale=False, do_normalize=False)["pixel_values"][0]
+        # EfficientNet's processor normalises twice; the second time is asked for by a name of its own.
+        twice = {"include_top": False} if hasattr(self.processor, "include_top") else {}
+        return self.processor(picture, do_rescale=False, do_normalize=False, **twice)["pixel_values"][0]
 
     def _padded(self, picture: Image.Image) -> np.ndarray:
         width, height = self._fitted(picture.size)
         canvas = Image.new("RGB", (self.size, self.size), self.mean_colour)
         resized = picture.resize((width, height), resample=self.processor.resample)
         canvas.paste(resized, ((self.size - width) // 2, (self.size - height) // 2))
-        return np.asarray(canvas).transpose(2, 0, 1)
+        return self._channels(canvas)
+
+    def _channels(self, square: Image.Image) -> np.ndarray:
+        """Red, green and blue, or in the order that the processor puts them."""
+        pixels = np.asarray(square).transpose(2, 0, 1)
+        return pixels[::-1] if getattr(self.processor, "do_flip_channel_order", False) else pixels
 
     @property
     def mean_colour(self) -> tuple[int, int, int]:
         """The colour that normalises to zero, rounded to bytes."""
-        red, green, blue = (round(mean / self.processor.rescale_factor) for mean in self.processor.image_mean)
+        means, _ = _statistics(self.processor)
+        red, green, blue = (round(mean / self.processor.rescale_factor) for mean in means)
         return red, green, blue
 
     def _fitted(self, size: tuple[int, int]) -> tuple[int, int]:
@@ -188,6 +196,32 @@ class PictureTransform:
         return resized, resized
 
 
+def _processor(name: str) -> Any:
+    """The PIL image processor of a model; that of DINOv3, which needs torchvision, in its like for Pillow.
+
+    It resizes numbers where this one resizes bytes: they differ by a rounding.
+    """
+    try:
+        return AutoImageProcessor.from_pretrained(name, backend="pil")
+    except (ValueError, ImportError):
+        fields, _ = ViTImageProcessorPil.get_image_processor_dict(name)
+        if not str(fields.get("image_processor_type")).startswith("DINOv3ViT"):
+            raise
+        return ViTImageProcessorPil.from_dict(fields)
+
+
+def _statistics(processor: Any) -> tuple[list[float], list[float]]:
+    """What is taken from numbers that are scaled already, and what the rest is divided by."""
+    mean, deviation = [0.0] * 3, [1.0] * 3
+    if processor.do_normalize:
+        mean, deviation = list(processor.image_mean), list(processor.image_std)
+    if getattr(processor, "rescale_offset", False):
+        mean = [value + 1 for value in mean]
+    if getattr(processor, "include_top", False):
+        deviation = [value * own for value, own in zip(deviation, processor.image_std, strict=True)]
+    return mean, deviation
+
+
 class Normalisation(nn.Module):
     """Bytes to the numbers that an encoder was trained on: scaled, less the mean, over the standard deviation."""
 
@@ -198,9 +232,7 @@ class Normalisation(nn.Module):
         super().__init__()
         processor = transform.processor
         self.scale = float(processor.rescale_factor) if processor.do_rescale else 1.0
-        mean, deviation = processor.image_mean, processor.image_std
-        if not processor.do_normalize:
-            mean, deviation = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+        mean, deviation = _statistics(processor)
         # They come with the preprocessor's configuration, so they are no part of the weights.
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor(deviation).view(-1, 1, 1), persistent=False)
