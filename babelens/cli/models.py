@@ -91,13 +91,13 @@ def diff(first: str, second: str, encoders: Encoders = "pretrained") -> None:
 
 
 def _declared(name: str, encoders: str) -> "Model":
-    from babelens.models.encoders import ENCODERS, with_encoders
+    from babelens.models.encoders import ENCODERS
+    from babelens.models.naming import named
     from babelens.models.spec import DeclarationError
-    from babelens.models.zoo import named
 
     if encoders not in ENCODERS:
         raise DeclarationError(f"--encoders: expected one of {', '.join(ENCODERS)}, found {encoders!r}")
-    return with_encoders(named(name), encoders)  # pyright: ignore[reportArgumentType]
+    return named(name, encoders)  # pyright: ignore[reportArgumentType]
 
 
 def _flat(model: "Model") -> dict[str, object]:

@@ -1,6 +1,6 @@
 """All models on one screen. The difference between two is the difference between two declarations."""
 
-from babelens.models.spec import DeclarationError, Model
+from babelens.models.spec import Model
 from babelens.modules.alignment import Contrastive
 from babelens.modules.fusion.co_attention import CoAttention
 from babelens.modules.fusion.cross_attention import CrossAttention
@@ -24,8 +24,8 @@ _RESNET = Resnet(name="timm/resnet152.tv_in1k", norm="drifting", fit="random", t
 _LAYER = CrossAttention(attention_dropout=0.1, query="key", perceptron=False)
 _COPYING = CrossAttention(attention_dropout=0.1, query="key", perceptron=False, copies=True)
 
-# The objects that a visual grounding found in each picture, one for each query.
-_GROUNDED = Objects(source="boxes", labels=("person", "miscellaneous", "location", "organization"), group="grounding")
+# A grid of four crops, which needs nothing. With source "boxes": what a visual grounding found for each of the labels.
+_OBJECTS = Objects(labels=("person", "miscellaneous", "location", "organization"), group="grounding")
 
 ZOO: dict[str, Model] = {
     # From scratch; the published scores come with GloVe: --set model.backbone.text.vectors=FILE.
@@ -34,8 +34,6 @@ ZOO: dict[str, Model] = {
     "cnn-bilstm-crf": Model(backbone=Late(Recurrent(characters="cnn")), dropout=0.5),
     "bert": Model(backbone=Late(Transformer()), head=Softmax()),
     "bert-crf": Model(backbone=Late(Transformer())),
-    # Published with bert-base-uncased; on MMNERD the baselines of the 2M-NER paper read multilingual text.
-    "mkgformer": Model(backbone=Interleaved()),
     "adacan": Model(
         backbone=Late(
             Recurrent(word_dim=200, characters="blocks", joined="between", hidden=200, layers=2, dropout=0.0),
@@ -43,17 +41,19 @@ ZOO: dict[str, Model] = {
         ),
         dropout=0.0,
     ),
+    # Published with bert-base-uncased; on MMNERD the baselines of the 2M-NER paper read multilingual text.
+    "mkgformer": Model(backbone=Interleaved()),
     # Published over sub-tokens with 13 labels; here first sub-tokens are gathered and words get the data's own tags.
-    # Its ResNet had no gradients either, but its batch norm drifted in training; here the statistics stay.
+    # Its batch norm drifted in training (norm="drifting"); here the statistics stay.
     "umt": Model(
         backbone=Late(Transformer(), views=(View(Resnet(trained=False), Interaction()),)),
         head=SpanGuidedCrf(),
         dropout=0.0,
     ),
-    # Published over sub-tokens with 13 labels, as UMT; its paper ties an object to the phrase that it was found for, its
-    # code to all words, as here. Its ResNet normalised by the batch; here the statistics stay.
+    # Published over sub-tokens with 13 labels, as UMT; its paper ties an object to the phrase that it was found for,
+    # its code to all words, as here. Its ResNet normalised by the batch; here the statistics stay.
     "umgf": Model(
-        backbone=Late(Transformer(), views=(View(Crops(Resnet(pool=True), _GROUNDED), Graph()),)),
+        backbone=Late(Transformer(), views=(View(Crops(Resnet(pool=True), _OBJECTS), Graph()),)),
         dropout=0.0,
         reduction="sum",
     ),
@@ -83,20 +83,3 @@ ZOO: dict[str, Model] = {
         factor=2.0,
     ),
 }
-
-
-def named(name: str) -> Model:
-    """The model of that name; `NAME-text` is its text-only twin, `NAME-without-PART` lacks a part (`Model.without`).
-
-    Raises:
-        DeclarationError: there is none.
-    """
-    if name in ZOO:
-        return ZOO[name]
-    whole, without, part = name.partition("-without-")
-    if without and whole in ZOO:
-        return ZOO[whole].without(part)
-    base = name.removesuffix("-text")
-    if base in ZOO and ZOO[base].views:
-        return ZOO[base].text_only()
-    raise DeclarationError(f"expected a model ({', '.join(ZOO)}) or one with -text added, found {name!r}")

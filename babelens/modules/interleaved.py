@@ -17,6 +17,7 @@ from babelens.modules.text.tokens import TextInput
 from babelens.modules.text.transformer import Transformer, TransformerEncoder
 from babelens.modules.vision.clip import Clip
 from babelens.modules.vision.crop_tokens import PUBLISHED_CROPS, CropGroup, CropTokens
+from babelens.modules.vision.objects import Objects
 
 # Those whose layers are BERT's, computed as BERT computes them. Others have the same names and do something else.
 _BERT_LIKE = ("bert", "roberta", "xlm-roberta", "camembert")
@@ -26,8 +27,9 @@ class Interleaved(msgspec.Struct, frozen=True, tag="interleaved", forbid_unknown
     """Text and pictures go through their transformers side by side; in the last `joint` layers they read each other.
 
     Both need as many layers, as wide, of as many heads. `crops` are the groups of crops that are read of each picture;
-    the whole picture is not read. With the published groups, a corpus must have boxes of these groups: a crop without a
-    box is of the mean colour, which normalises to zero, and is read like any other, as published.
+    the whole picture is not read. By default they are grids, which need nothing. As published they are boxes of a visual
+    grounding and of a detector (`objects.source="boxes"`, of the groups of these names in the corpus): a crop without a
+    box is then of the mean colour, which normalises to zero, and is read like any other.
     """
 
     text: Transformer = Transformer()
@@ -60,6 +62,11 @@ class Interleaved(msgspec.Struct, frozen=True, tag="interleaved", forbid_unknown
     def folders(self) -> tuple[str, ...]:
         """The names of the parts that have folders of their own in a checkpoint."""
         return ("text", "clip")
+
+    @property
+    def objects(self) -> tuple[Objects, ...]:
+        """Which crops of pictures are read."""
+        return tuple(group.objects for group in self.crops)
 
     @property
     def aligned(self) -> bool:

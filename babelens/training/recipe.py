@@ -8,8 +8,9 @@ from typing import Any, Literal
 import msgspec
 
 from babelens.models.encoders import Encoders, with_encoders
+from babelens.models.naming import named
 from babelens.models.spec import DeclarationError, Model, from_plain, to_plain
-from babelens.models.zoo import ZOO, named
+from babelens.models.zoo import ZOO
 from babelens.schema import InputError
 
 
@@ -108,8 +109,8 @@ def read_recipe(
         raise RecipeError(f"{name}: expected the fields model, encoders and training, found {', '.join(sorted(plain))}")
     chosen: Encoders = encoders or plain.get("encoders", "pretrained")
     try:
-        declared = named(plain["model"]) if isinstance(plain["model"], str) else from_plain(plain["model"])
-        model = with_encoders(declared, chosen)
+        declared = plain["model"]
+        model = named(declared, chosen) if isinstance(declared, str) else with_encoders(from_plain(declared), chosen)
     except DeclarationError as error:
         known = f"a recipe file or a model ({', '.join(ZOO)})"
         raise RecipeError(f"{error}" if name != plain["model"] else f"expected {known}, found {name!r}") from error

@@ -2,8 +2,9 @@ import msgspec
 import pytest
 
 from babelens.models.encoders import ENCODERS, with_encoders
+from babelens.models.naming import named
 from babelens.models.spec import DeclarationError, Model, from_plain, to_plain
-from babelens.models.zoo import ZOO, named
+from babelens.models.zoo import ZOO
 from babelens.modules.late import Late, View
 from babelens.modules.vision.clip import Clip
 

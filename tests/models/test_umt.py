@@ -9,8 +9,9 @@ from babelens.models.anatomy import sizes, unfilled
 from babelens.models.batch import Row
 from babelens.models.checkpoint import new_tagger
 from babelens.models.encoders import with_encoders
+from babelens.models.naming import named
 from babelens.models.spec import Model, from_plain, to_plain
-from babelens.models.zoo import ZOO, named
+from babelens.models.zoo import ZOO
 from babelens.modules.fusion.interaction import Interaction
 from babelens.modules.late import Late, View
 from babelens.modules.span_guided import SpanGuidedCrf

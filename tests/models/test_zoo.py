@@ -10,8 +10,8 @@ from torch import nn
 from babelens.data import Picture
 from babelens.models.batch import Row
 from babelens.models.checkpoint import load_tagger, new_tagger, save_tagger
-from babelens.models.encoders import with_encoders
-from babelens.models.zoo import ZOO, named
+from babelens.models.naming import named
+from babelens.models.zoo import ZOO
 from babelens.schema import Entity, Example, TagSet
 
 TAGS = TagSet(("LOC", "MISC", "ORG", "PER"))
@@ -62,7 +62,7 @@ TEXT_ROWS = [
 def build(name):
     torch.manual_seed(3)
     words = [one.example.words for one in ROWS]
-    return new_tagger(with_encoders(named(name), "compact"), TAGS, lambda: words).eval()
+    return new_tagger(named(name, "compact"), TAGS, lambda: words).eval()
 
 
 def batch(tagger, rows):
@@ -128,7 +128,7 @@ def test_a_text_only_twin_reads_no_pictures(name):
 def test_eight_examples_are_learnt_by_heart(name):
     words = [one.example.words for one in ROWS]
     torch.manual_seed(1)
-    tagger = new_tagger(with_encoders(named(name), "compact"), TAGS, lambda: words)
+    tagger = new_tagger(named(name, "compact"), TAGS, lambda: words)
     rows = ROWS if tagger.model.views else TEXT_ROWS
     # Without dropout: what is asked here is whether the model can tell the rows apart at all. Batches still normalise.
     tagger.eval()

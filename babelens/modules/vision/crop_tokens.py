@@ -25,10 +25,10 @@ class CropGroup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     size: int
 
 
-# What Chen et al. (2022) read: three crops of a visual grounding, three of an object detector.
+# Chen et al. (2022) read three crops of a visual grounding and three of an object detector: with the source "boxes".
 PUBLISHED_CROPS = (
-    CropGroup("grounding", Objects(3, "boxes", group="grounding", missing="zero"), 128),
-    CropGroup("detector", Objects(3, "boxes", group="detector", missing="zero"), 64),
+    CropGroup("grounding", Objects(3, group="grounding", missing="zero"), 128),
+    CropGroup("detector", Objects(3, group="detector", missing="zero"), 64),
 )
 
 
