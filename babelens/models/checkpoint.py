@@ -110,6 +110,7 @@ def _made(folder: Path) -> Path:
 
 def _card(tagger: Tagger, facts: dict[str, Any]) -> str:
     views = " and ".join(tagger.model.views) or "none (text only)"
+    coverage = getattr(tagger.backbone.text, "coverage", None)
     lines = [
         "---",
         "library_name: babelens",
@@ -121,6 +122,7 @@ def _card(tagger: Tagger, facts: dict[str, Any]) -> str:
         f"head: {type(tagger.model.head).__name__}",
         f"- Entity types: {', '.join(tagger.tags.types)}",
         f"- Parameters: {count_parameters([tagger]):,}",
+        *([] if coverage is None else [f"- Word vectors: {coverage}"]),
         *(f"- {name}: {json.dumps(value, ensure_ascii=False)}" for name, value in facts.items()),
         "",
         "```python",

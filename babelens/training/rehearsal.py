@@ -30,6 +30,9 @@ def rehearse(recipe: Recipe, corpus: Corpus, console: Console, *, device: str | 
     set_seed(settings.seed)
     tagger = new_tagger(recipe.model, TagSet(corpus.types), lambda: (example.words for example in corpus))
     console.print(parameters_table(tagger))
+    coverage = getattr(tagger.backbone.text, "coverage", None)
+    if coverage is not None:
+        console.print(f"word vectors: {coverage}", highlight=False)
     accelerator = make_accelerator(tagger, settings, device)
     optimizer = make_optimizer(tagger, settings)
     tagger.to(accelerator.device)
