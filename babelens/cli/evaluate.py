@@ -79,6 +79,10 @@ def evaluate(
         out.print(table)
     counts = ", ".join(f"{count:,} {status}" for status, count in found.pictures.items())
     out.print(f"rows by picture: {counts}", highlight=False)
+    if found.objects == "grid":
+        out.print("objects: a grid of crops, not the boxes of a detector", highlight=False)
+    elif found.objects == "boxes":
+        out.print(f"objects: boxes, known of {found.boxed:,} pictures", highlight=False)
 
 
 def tables(found: "Evaluation", title: str) -> "list[Table]":

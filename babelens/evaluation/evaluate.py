@@ -1,7 +1,7 @@
 """A model over a labelled corpus: exact-match scores over all, by type, language, source and picture (Eqs. 19-21)."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ from babelens.data import Corpus
 from babelens.models.batch import ImageStatus
 from babelens.models.decode import decode_corpus
 from babelens.models.tagger import Tagger
+from babelens.modules.vision.objects import Objects, Source
 from babelens.schema import Entity, InputError
 from babelens.scoring.scores import Scores, score, score_groups
 
@@ -21,7 +22,9 @@ class Evaluation:
 
     `languages`, `sources` and `images` (what became of the rows' pictures) are the scores of the rows of each.
     `pictures` counts the rows by what became of their pictures. `predicted` are the entities that the model found, row
-    by row in the order of the corpus.
+    by row in the order of the corpus. `objects` says whether the model read crops of a "grid" or of "boxes", None where
+    it reads no crops; `boxed` counts the distinct pictures that had boxes for a model that reads them: where a picture
+    has none, its declaration says what stands in.
     """
 
     scores: Scores
@@ -31,11 +34,15 @@ class Evaluation:
     pictures: Mapping[str, int]
     predicted: list[tuple[Entity, ...]]
     status: list[ImageStatus]
+    objects: Source | None = None
+    boxed: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """What `babelens evaluate --json` prints."""
         groups = self.scores.to_dict(languages=self.languages, sources=self.sources, images=self.images)
-        return {**groups, "pictures": dict(self.pictures), "rows": len(self.predicted)}
+        boxed = {} if self.boxed is None else {"pictures_with_boxes": self.boxed}
+        whole = {"pictures": dict(self.pictures), "objects": self.objects, **boxed, "rows": len(self.predicted)}
+        return {**groups, **whole}
 
 
 def evaluate(
@@ -66,7 +73,15 @@ def evaluate(
         pictures=dict(sorted(Counter(status).items())),
         predicted=predicted,
         status=status,
+        objects=tagger.model.objects,
+        boxed=count_boxed(tagger.model.backbone.objects, corpus) if tagger.model.objects == "boxes" else None,
     )
+
+
+def count_boxed(objects: Sequence[Objects], corpus: Corpus) -> int:
+    """The number of distinct pictures of a corpus in which a box is known that a model reads; opens no picture."""
+    keys = {key for number in range(len(corpus)) for key in corpus.picture_keys(number)}
+    return sum(any(one.reads(box) for box in corpus.boxes(key) for one in objects) for key in keys)
 
 
 def check_types(tagger: Tagger, corpus: Corpus) -> None:

@@ -120,6 +120,7 @@ def _card(tagger: Tagger, facts: dict[str, Any]) -> str:
         "",
         f"- Text encoder: {type(tagger.model.backbone.text).__name__}; pictures: {views}; "
         f"head: {type(tagger.model.head).__name__}",
+        *_objects(tagger.model),
         f"- Entity types: {', '.join(tagger.tags.types)}",
         f"- Parameters: {count_parameters([tagger]):,}",
         *([] if coverage is None else [f"- Word vectors: {coverage}"]),
@@ -133,6 +134,14 @@ def _card(tagger: Tagger, facts: dict[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _objects(model: Model) -> list[str]:
+    """What a card says of the crops that a model reads."""
+    if model.objects is None:
+        return []
+    what = {"grid": "crops of a grid over the picture, no detector", "boxes": "boxes that come with the pictures"}
+    return [f"- Objects: {what[model.objects]}"]
 
 
 def read_config(folder: Path) -> dict[str, Any]:

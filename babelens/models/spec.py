@@ -9,6 +9,7 @@ from babelens.modules.heads import Crf, Softmax
 from babelens.modules.interleaved import Interleaved
 from babelens.modules.late import Late
 from babelens.modules.span_guided import SpanGuidedCrf
+from babelens.modules.vision.objects import Source
 
 Backbone = Late | Interleaved
 Head = Crf | Softmax | SpanGuidedCrf
@@ -40,6 +41,16 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def views(self) -> tuple[str, ...]:
         """The names of the views, those that see pictures."""
         return self.backbone.seen
+
+    @property
+    def objects(self) -> Source | None:
+        """Whether the model reads crops of a "grid" or of "boxes"; None where it reads no crops.
+
+        A model that reads both counts as one of a grid: a result belongs beside published ones only if all objects came
+        from boxes.
+        """
+        sources = {objects.source for objects in self.backbone.objects}
+        return "grid" if "grid" in sources else "boxes" if sources else None
 
     def text_only(self) -> "Model":
         """The same model with its image branch removed: what is left reads text alone, and has one loss."""

@@ -1,10 +1,23 @@
+import json
+
 import pytest
 from PIL import Image
 
 from babelens.data import read_corpus, read_split
 from babelens.evaluation.evaluate import evaluate
+from babelens.models.checkpoint import load_tagger, new_tagger, save_tagger
 from babelens.models.decode import decode_corpus
-from babelens.schema import InputError, write_tags
+from babelens.models.spec import Model
+from babelens.modules.fusion.cross_attention import CrossAttention
+from babelens.modules.interleaved import Interleaved
+from babelens.modules.late import Late, View
+from babelens.modules.text.recurrent import Recurrent
+from babelens.modules.vision.clip import Clip
+from babelens.modules.vision.crop_tokens import CropGroup
+from babelens.modules.vision.crops import Crops
+from babelens.modules.vision.objects import Objects
+from babelens.modules.vision.resnet import Resnet
+from babelens.schema import InputError, TagSet, write_tags
 
 SENTENCES = [
     ["Anna", "visited", "Paris"],
@@ -73,7 +86,7 @@ def test_rows_are_counted_by_what_became_of_their_pictures(found):
 def test_the_result_as_plain_data(found):
     plain = found.to_dict()
     assert set(plain) == (
-        {"micro", "macro", "boundaries", "types", "languages", "sources", "images", "pictures", "rows"}
+        {"micro", "macro", "boundaries", "types", "languages", "sources", "images", "pictures", "objects", "rows"}
     )
     assert set(plain["micro"]) == {"precision", "recall", "f1", "support"}
     assert plain["micro"]["f1"] == found.scores.micro.f1 and plain["rows"] == 6
@@ -110,3 +123,31 @@ def test_a_row_without_words_has_no_entities(tiny_tagger, tmp_path, batch):
     (tmp_path / "test.jsonl").write_text("\n".join([*rows, rows[0]]) + "\n")
     found = evaluate(tiny_tagger, read_split(tmp_path, "test"), batch=batch)
     assert found.predicted[0] == found.predicted[2] == ()
+
+
+@pytest.mark.parametrize("source", ["grid", "boxes"])
+def test_a_result_says_where_its_objects_came_from(source, tmp_path):
+    text = Recurrent(word_dim=4, hidden=4)
+    resnet = Resnet(scratch={"embedding_size": 4, "hidden_sizes": [8], "depths": [1], "size": 16}, pool=True)
+    view = View(Crops(resnet, Objects(2, source, group="g")), CrossAttention(heads=2))
+    tagger = new_tagger(Model(Late(text, (view,))), TagSet(("PER",)), lambda: [("Anna", "sings")]).eval()
+    Image.new("RGB", (30, 20)).save(tmp_path / "one.png")
+    rows = "".join(f"IMGID:{name}\nAnna\tB-PER\nsings\tO\n\n" for name in ("one", "one", "two"))
+    (tmp_path / "test.txt").write_text(rows)
+    boxes = [{"image": "one", "group": "g", "boxes": [[1, 2, 9, 9]]}, {"image": "two", "boxes": [[1, 2, 9, 9]]}]
+    (tmp_path / "boxes.jsonl").write_text("\n".join(map(json.dumps, boxes)))
+    plain = evaluate(tagger, read_split(tmp_path, "test", images=tmp_path)).to_dict()
+    assert (plain["objects"], plain.get("pictures_with_boxes")) == (source, None if source == "grid" else 1)
+    assert plain["pictures"] == {"missing": 1, "used": 2}
+    save_tagger(tagger, tmp_path / "model")
+    expected = {"grid": "Objects: crops of a grid over the picture", "boxes": "Objects: boxes that come with"}
+    assert expected[source] in (tmp_path / "model" / "README.md").read_text()
+    loaded = load_tagger(tmp_path / "model")
+    assert loaded.model.objects == source and loaded.model.text_only().objects is None
+
+
+def test_what_reads_a_grid_anywhere_counts_as_of_a_grid():
+    crops = (CropGroup("large", Objects(2, "boxes"), 8), CropGroup("small", Objects(1, "boxes"), 4))
+    assert Model(Interleaved(crops=crops)).objects == "boxes" and Model(Late()).objects is None
+    views = (View(Crops()), View(Crops(Clip(), Objects(source="boxes"))))
+    assert Model(Late(views=views)).objects == "grid"

@@ -65,14 +65,20 @@ class Objects(msgspec.Struct, frozen=True, tag="objects", forbid_unknown_fields=
         """
         if self.source == "grid":
             return [*self._cells(size)]
-        clipped = (clip(box, size) for box in boxes if self.group is None or box.group == self.group)
+        clipped = (clip(box, size) for box in boxes if self.reads(box))
         known = sorted((box for box in clipped if box is not None), key=_rank)
         if not self.labels:
             return [*known[: self.count], *[None] * (self.count - len(known))]
         best: dict[str, Box] = {}
         for box in known:
-            best.setdefault((box.label or "").casefold(), box)
+            best.setdefault(_label(box), box)
         return [best.get(label.casefold()) for label in self.labels]
+
+    def reads(self, box: Box) -> bool:
+        """Whether a box is of the group, and of one of the labels, that are read; none is for a grid."""
+        if self.source == "grid" or (self.group is not None and box.group != self.group):
+            return False
+        return not self.labels or _label(box) in {label.casefold() for label in self.labels}
 
     def _cells(self, size: tuple[int, int]) -> list[Box]:
         rows, columns = self.split
@@ -96,6 +102,10 @@ def clip(box: Box, size: tuple[int, int]) -> Box | None:
         right=float(math.ceil(right)),
         bottom=float(math.ceil(bottom)),
     )
+
+
+def _label(box: Box) -> str:
+    return (box.label or "").casefold()
 
 
 def _rank(box: Box) -> float:

@@ -96,6 +96,17 @@ def test_only_boxes_of_the_group_are_read():
     assert [place[0] for place in boxed(*boxes, count=3)] == [0, 1, 2]
 
 
+def test_which_boxes_are_read():
+    one, other = box(0, 0, 1, 1, "Person", group="g"), box(0, 0, 1, 1, "dog")
+    labelled = Objects(1, "boxes", labels=("person",))
+    assert [[each.reads(one), each.reads(other)] for each in (Objects(), Objects(1, "boxes", group="g"), labelled)] == [
+        [False, False],
+        [True, False],
+        [True, False],
+    ]
+    assert Objects(2, "boxes").reads(other)
+
+
 def test_mistakes_are_named():
     with pytest.raises(DeclarationError, match=r"objects\.count: expected at least 1, found 0"):
         Objects(count=0)
