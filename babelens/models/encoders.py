@@ -90,12 +90,12 @@ def unloaded(model: Model) -> Model:
 
 
 def _trained(model: Model) -> Model:
-    """The same with all encoders trained: what is random and stays so says little of text or picture."""
+    """The same with all encoders trained, without adapters: what is random and stays so says little of anything."""
     backbone = model.backbone
     if isinstance(backbone, Interleaved):
-        text, vision = _replace(backbone.text, trained=True), _replace(backbone.vision, trained=True)
+        text, vision = _whole(backbone.text), _whole(backbone.vision)
         return _replace(model, backbone=_replace(backbone, text=text, vision=vision))
-    text = _replace(backbone.text, trained=True) if isinstance(backbone.text, Transformer) else backbone.text
+    text = _whole(backbone.text) if isinstance(backbone.text, Transformer) else backbone.text
     views = tuple(_replace(view, regions=_trained_regions(view.regions)) for view in backbone.views)
     return _replace(model, backbone=_replace(backbone, text=text, views=views))
 
@@ -105,7 +105,11 @@ def _trained_regions(regions: RegionEncoder | None) -> RegionEncoder | None:
         return None
     if isinstance(regions, Crops):
         return _replace(regions, encoder=_trained_regions(regions.encoder))
-    return _replace(regions, trained=True)
+    return _whole(regions)
+
+
+def _whole(encoder: _Declaration) -> _Declaration:
+    return _replace(encoder, trained=True, **({"lora": None} if hasattr(encoder, "lora") else {}))
 
 
 def _exchanged(model: Model, compact: bool) -> Model:
@@ -153,12 +157,12 @@ def _regions(regions: RegionEncoder, compact: bool) -> RegionEncoder:
     if isinstance(regions, Clip):
         return _replace(regions, scratch=COMPACT_CLIP if compact else {})
     if isinstance(regions, Vit):
-        return _replace(regions, scratch=COMPACT_VIT if compact else regions.scratch or {}, trained=True, lora=None)
+        return _replace(regions, scratch=COMPACT_VIT if compact else regions.scratch or {})
     if isinstance(regions, FeatureMap):
         scratch = regions.scratch or {}
         if compact:
             scratch = {"model_type": "resnet", **COMPACT_RESNET}
-        return _replace(regions, scratch=scratch, norm="batch", trained=True, positions=compact and not regions.pool)
+        return _replace(regions, scratch=scratch, norm="batch", positions=compact and not regions.pool)
     if isinstance(regions, Vgg):
         return _replace(regions, **COMPACT_VGG) if compact else _replace(regions, scratch={})
     if compact:

@@ -20,6 +20,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from babelens.modules.lora import Lora
 from babelens.modules.origin import Origin
 from babelens.modules.text.casing import Casing
 from babelens.modules.text.encoded import EncodedText, Pieces
@@ -61,6 +62,8 @@ class Transformer(msgspec.Struct, frozen=True, tag="transformer", forbid_unknown
       embeddings (random, from the encoder's own start). The published code adds characters that it would drop.
     - `dropout`: replaces the encoder's own rates (hidden states and attention).
     - `trained`: False keeps the encoder as it is: no gradients, no dropout.
+    - `lora`: train adapters of low rank in place of the encoder's weights (see `Lora`); `added` rows, too, then stay as
+      they start.
     """
 
     name: str = "bert-base-multilingual-cased"
@@ -72,12 +75,14 @@ class Transformer(msgspec.Struct, frozen=True, tag="transformer", forbid_unknown
     added: tuple[str, ...] = ()
     dropout: float | None = None
     trained: bool = True
+    lora: Lora | None = None
 
     def build(self, origin: Origin) -> "TransformerEncoder":
         """Build the encoder: from its folder in a checkpoint, from scratch, or pretrained by name.
 
         Raises:
-            InputError: a name or folder that holds no such encoder, or a configuration that makes none.
+            InputError: a name or folder that holds no such encoder, a configuration that makes none, or `lora` that
+                cannot be had for it.
         """
         if origin.folder is not None:
             tokenizer, config = _read(str(origin.folder), offline=True)
@@ -147,6 +152,8 @@ class TransformerEncoder(nn.Module):
             nn.init.zeros_(self.casing.weight)
         if not self.trained:
             self.encoder.requires_grad_(False)
+        if declaration.lora is not None:
+            declaration.lora.adapt(model, trained=self.trained)
 
     def train(self, mode: bool = True) -> "TransformerEncoder":
         """Switch dropout on or off; an encoder that is not trained keeps it off."""

@@ -1,6 +1,6 @@
 """Regions of a picture from any network of stages: the cells of its last feature map."""
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import msgspec
 from jaxtyping import Float
@@ -13,6 +13,8 @@ from babelens.modules.vision.grid_encoder import GridEncoder
 from babelens.modules.vision.positions import grid_positions
 from babelens.modules.vision.tower import Tower, build_tower, read_pictures
 from babelens.modules.vision.transform import Fit
+
+Norm = Literal["frozen", "batch", "drifting"]
 
 
 class FeatureMap(msgspec.Struct, frozen=True, tag="feature-map", forbid_unknown_fields=True):
@@ -35,7 +37,7 @@ class FeatureMap(msgspec.Struct, frozen=True, tag="feature-map", forbid_unknown_
 
     name: str = "facebook/convnext-tiny-224"
     scratch: dict[str, Any] | None = None
-    norm: Literal["frozen", "batch", "drifting"] = "frozen"
+    norm: Norm = "frozen"
     fit: Fit = "crop"
     augmented: bool = False
     trained: bool = True
@@ -57,6 +59,31 @@ class FeatureMap(msgspec.Struct, frozen=True, tag="feature-map", forbid_unknown_
         return FeatureMapEncoder(self, tower, dim)
 
 
+@runtime_checkable
+class Cells(Protocol):
+    """What a declaration says of the cells of a feature map."""
+
+    @property
+    def norm(self) -> Norm:
+        """Which statistics batch normalisation uses."""
+        ...
+
+    @property
+    def trained(self) -> bool:
+        """Whether the encoder learns."""
+        ...
+
+    @property
+    def positions(self) -> bool:
+        """Whether cells get learned positions."""
+        ...
+
+    @property
+    def pool(self) -> bool:
+        """Whether cells are averaged to one."""
+        ...
+
+
 class FeatureMapEncoder(GridEncoder):
     """Pictures to regions: the cells of the last feature map in reading order, projected.
 
@@ -64,7 +91,7 @@ class FeatureMapEncoder(GridEncoder):
     0; `pool` averages all to one region. With frozen statistics, batch normalisation always uses its running ones.
     """
 
-    def __init__(self, declaration: FeatureMap, tower: Tower, dim: int | None) -> None:
+    def __init__(self, declaration: Cells, tower: Tower, dim: int | None) -> None:
         layout = tower.layout._replace(prefix=0, rows=1, columns=1) if declaration.pool else tower.layout
         self.statistics, self.pool = declaration.norm, declaration.pool
         super().__init__(tower.encoder, tower.transform, layout, dim, trained=declaration.trained, always=True)

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from babelens.modules.shapes import Bytes, Pixels, Regions
 from babelens.modules.vision.transform import Normalisation, PictureTransform
@@ -22,7 +21,7 @@ class Layout(NamedTuple):
 
 
 class GridEncoder(nn.Module):
-    """Pictures to regions: what an encoder of transformers makes of them, projected to `dim`.
+    """Pictures to regions: what an encoder (by default one of transformers) makes of them, projected to `dim`.
 
     `grid` is the rows and columns of regions, in reading order after `prefix` tokens that stand for the whole picture.
     `native_dim` is the width before the projection. A `dim` of None leaves the encoder's own; `always` projects where
@@ -31,7 +30,7 @@ class GridEncoder(nn.Module):
 
     def __init__(
         self,
-        encoder: PreTrainedModel,
+        encoder: nn.Module,
         transform: PictureTransform,
         layout: Layout,
         dim: int | None,

@@ -1,23 +1,21 @@
 """Regions of a picture from a residual network (paper, section 4.2.2, R' = W_r R + b)."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import msgspec
-import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 from transformers import ResNetConfig, ResNetModel
 from transformers.models.resnet.modeling_resnet import ResNetBasicLayer, ResNetBottleNeckLayer, ResNetConvLayer
 
 from babelens.modules.declaration import DeclarationError
 from babelens.modules.origin import Origin
-from babelens.modules.shapes import Bytes, Regions
-from babelens.modules.vision.positions import grid_positions
+from babelens.modules.vision.feature_map import FeatureMapEncoder
+from babelens.modules.vision.grid_encoder import Layout
 from babelens.modules.vision.timm_checkpoint import TimmCheckpoint
 from babelens.modules.vision.torchvision_resnet import read_resnet
-from babelens.modules.vision.transform import Fit, Normalisation, PictureTransform
+from babelens.modules.vision.tower import Tower
+from babelens.modules.vision.transform import Fit, PictureTransform
 from babelens.modules.vision.weights import configure, hollow, load
 
 # What the configuration of microsoft/resnet-152 says where transformers' own default is ResNet-50.
@@ -105,70 +103,17 @@ def _quiet(encoder: ResNetModel) -> None:
             nn.init.zeros_(last.normalization.weight)
 
 
-class ResnetEncoder(nn.Module):
+class ResnetEncoder(FeatureMapEncoder):
     """Pictures to regions: the last feature map of a ResNet, one region per cell, projected to `dim`.
 
     `grid` is the rows and columns of cells, 1 x 1 where they are pooled; there is no class token (`prefix` 0). With
     frozen statistics, batch normalisation always uses its running ones.
     """
 
-    prefix = 0
-
     def __init__(self, declaration: Resnet, encoder: ResNetModel, transform: PictureTransform, dim: int | None) -> None:
-        super().__init__()
         widths = list(encoder.config.hidden_sizes or ())
-        self.encoder = encoder.requires_grad_(declaration.trained)
-        self.statistics = declaration.norm
-        self.trained, self.pool = declaration.trained, declaration.pool
-        self.native_dim: int = widths[-1]
-        self.dim = dim or self.native_dim
-        self.transform = transform
-        self.normalisation = Normalisation(transform)
-        self.projection = nn.Identity() if dim is None else nn.Linear(self.native_dim, dim)
         side = transform.size
         # Stem, pooling and each stage after the first halve the map and round up.
         for _ in range(1 + len(widths) + encoder.config.downsample_in_first_stage):
             side = (side + 1) // 2
-        side = 1 if self.pool else side
-        self.grid = (side, side)
-        self.regions = side * side
-        self.positions = nn.Parameter(grid_positions(side, self.dim)) if declaration.positions else None
-        self.norm = nn.LayerNorm(self.dim) if declaration.positions else None
-        self.train(self.training)
-
-    def forward(self, pixels: Bytes) -> Regions:
-        """Regions (pictures, rows x columns, dim) of pictures of bytes, in reading order."""
-        return self.project(self.features(pixels))
-
-    def features(self, pixels: Bytes) -> Regions:
-        """Regions of the encoder's own width; all of it that does not change where the encoder is not trained."""
-        if not len(pixels):
-            return self.normalisation.mean.new_zeros(0, self.regions, self.native_dim)
-        with torch.set_grad_enabled(self.trained and torch.is_grad_enabled()):
-            cells = self.encoder(self.normalisation(pixels)).last_hidden_state
-        regions = cells.flatten(2).transpose(1, 2)
-        return regions.mean(1, keepdim=True) if self.pool else regions
-
-    def project(self, features: Float[Tensor, "batch region native"]) -> Regions:
-        """Regions of width `dim` of regions of the encoder's own, with their positions."""
-        regions = self.projection(features)
-        return regions if self.norm is None else self.norm(regions + self.positions)
-
-    def train(self, mode: bool = True) -> "ResnetEncoder":
-        """Go into training or evaluation mode; frozen statistics and untrained encoders stay in evaluation mode.
-
-        Drifting statistics do not, whether the encoder is trained or not.
-        """
-        super().train(mode)
-        if not self.trained and self.statistics != "drifting":
-            self.encoder.eval()
-        if self.statistics == "frozen":
-            for module in self.encoder.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
-        return self
-
-    def save(self, folder: Path) -> None:
-        """Write `config.json` and `preprocessor_config.json`, from which `Origin(folder)` rebuilds the module."""
-        self.encoder.config.save_pretrained(folder)
-        self.transform.processor.save_pretrained(folder)
+        super().__init__(declaration, Tower(encoder, transform, Layout(0, side, side, widths[-1])), dim)

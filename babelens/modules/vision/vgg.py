@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import msgspec
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from transformers.initialization import no_init_weights
 
 from babelens.modules.origin import Origin
-from babelens.modules.shapes import Bytes, Pixels, Regions
+from babelens.modules.shapes import Pixels, Regions
+from babelens.modules.vision.grid_encoder import GridEncoder, Layout
 from babelens.modules.vision.timm_checkpoint import Cut, Preprocessing, TimmCheckpoint, fill, width_of
-from babelens.modules.vision.transform import Normalisation, PictureTransform
+from babelens.modules.vision.transform import PictureTransform
 
 Widths = tuple[tuple[int, ...], ...]
 
@@ -99,58 +99,28 @@ class VggNetwork(nn.Module):
                 nn.init.zeros_(layer.bias)
 
 
-class VggEncoder(nn.Module):
-    """Pictures to regions: the last feature map of a VGG, one region per cell, projected where widths differ.
+class VggEncoder(GridEncoder):
+    """Pictures to regions: the last feature map of a VGG, one region per cell, projected to `dim`.
 
     `grid` is the rows and columns of cells; there is no class token (`prefix` 0).
     """
 
-    prefix = 0
-
     def __init__(self, encoder: VggNetwork, transform: PictureTransform, dim: int | None, trained: bool) -> None:
-        super().__init__()
-        self.encoder = encoder.requires_grad_(trained)
-        self.trained = trained
-        self.native_dim: int = encoder.widths[-1][-1]
-        self.dim = dim or self.native_dim
-        self.transform = transform
-        self.normalisation = Normalisation(transform)
-        self.projection = nn.Identity() if dim is None else nn.Linear(self.native_dim, dim)
         side = transform.size // 2 ** len(encoder.widths)
         if side < 1:
             raise ValueError(
                 f"expected pictures of {2 ** len(encoder.widths)} pixels or more for {len(encoder.widths)} stages, "
                 f"found {transform.size}"
             )
-        self.grid = (side, side)
-        self.regions = side * side
-        self.train(self.training)
+        layout = Layout(0, side, side, encoder.widths[-1][-1])
+        super().__init__(encoder, transform, layout, dim, trained=trained, always=True)
 
-    def forward(self, pixels: Bytes) -> Regions:
-        """Regions (pictures, rows x columns, dim) of pictures of bytes, in reading order."""
-        return self.project(self.features(pixels))
-
-    def features(self, pixels: Bytes) -> Regions:
-        """Regions of the encoder's own width; all of it that does not change where the encoder is not trained."""
-        if not len(pixels):
-            return self.normalisation.mean.new_zeros(0, self.regions, self.native_dim)
-        with torch.set_grad_enabled(self.trained and torch.is_grad_enabled()):
-            cells = self.encoder(self.normalisation(pixels))
-        return cells.flatten(2).transpose(1, 2)
-
-    def project(self, features: Float[Tensor, "batch region native"]) -> Regions:
-        """Regions of width `dim` of regions of the encoder's own."""
-        return self.projection(features)
-
-    def train(self, mode: bool = True) -> "VggEncoder":
-        """Go into training or evaluation mode; an untrained encoder stays in evaluation mode."""
-        super().train(mode)
-        if not self.trained:
-            self.encoder.eval()
-        return self
+    def read(self, pixels: Pixels) -> Regions:
+        """The cells of normalised pictures, in reading order."""
+        return self.encoder(pixels).flatten(2).transpose(1, 2)
 
     def save(self, folder: Path) -> None:
-        """Write `config.json` and `preprocessor_config.json`, from which `Origin(folder)` rebuilds the module."""
+        """Write the widths and `preprocessor_config.json`, from which `Origin(folder)` rebuilds the module."""
         (folder / _CONFIG).write_text(json.dumps({"widths": self.encoder.widths}) + "\n", encoding="utf-8")
         self.transform.processor.save_pretrained(folder)
 
