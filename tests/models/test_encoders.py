@@ -5,9 +5,8 @@ from babelens.models.checkpoint import new_tagger, save_tagger
 from babelens.models.encoders import COMPACT_TEXT, with_encoders
 from babelens.models.spec import Model
 from babelens.models.zoo import ZOO
-from babelens.modules.late import Late, View
+from babelens.modules.late import Late
 from babelens.modules.text.recurrent import Recurrent
-from babelens.modules.vision.clip import Clip
 from babelens.schema import TagSet
 
 TAGS = TagSet(("LOC", "PER"))
@@ -18,15 +17,17 @@ def test_a_compact_recurrent_encoder_keeps_what_makes_it_itself():
         characters="blocks", joined="between", layers=2, casing_dim=7, locked=True, subwords=9, vectors="glove.txt"
     )
     compact = with_encoders(Model(backbone=Late(declared)), "compact").backbone.text
-    kept = ("characters", "joined", "layers", "casing_dim", "locked", "subwords", "normed", "vocabulary")
+    kept = ("characters", "joined", "layers", "casing_dim", "locked", "subwords", "vocabulary")
     assert [getattr(compact, name) for name in kept] == [getattr(declared, name) for name in kept]
     assert (compact.word_dim, compact.hidden, compact.rare, compact.vectors) == (96, 48, 60.0, None)
+    assert compact.normed
 
 
-def test_a_compact_recurrent_encoder_is_normed_where_a_fusion_reads_it():
-    model = with_encoders(Model(backbone=Late(Recurrent(), views=(View(Clip()),))), "compact")
-    assert model.backbone.text.normed
-    assert not with_encoders(ZOO["bilstm-crf"], "compact").backbone.text.normed
+@pytest.mark.parametrize(("declared", "kept"), [(0.5, 0.1), (0.1, 0.1), (0.0, 0.0)])
+def test_compact_models_drop_little(declared, kept):
+    model = Model(backbone=Late(Recurrent()), dropout=declared)
+    assert with_encoders(model, "compact").dropout == kept
+    assert with_encoders(model, "random").dropout == declared
 
 
 def test_random_leaves_recurrent_encoders_alone_and_compact_replaces_transformers():
