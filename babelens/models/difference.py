@@ -31,7 +31,7 @@ def differences(first: object, second: object, path: str = "model") -> list[Diff
     """Only what differs: parts of one kind are compared field by field, others as a whole."""
     if first == second:
         return []
-    if isinstance(first, tuple) and isinstance(second, tuple):
+    if isinstance(first, tuple) and isinstance(second, tuple) and any(map(_declared, (*first, *second))):
         found = []
         for number in range(max(len(first), len(second))):
             place = f"{path}.{number}"
@@ -50,3 +50,7 @@ def differences(first: object, second: object, path: str = "model") -> list[Diff
             )
         ]
     return [Difference(path, brief(first), brief(second))]
+
+
+def _declared(value: object) -> bool:
+    return isinstance(value, msgspec.Struct)

@@ -13,6 +13,12 @@ def test_two_models_differ_in_nothing_but_what_differs():
     assert differences(ZOO["bert"], ZOO["bert"]) == []
 
 
+def test_lists_of_plain_values_differ_as_a_whole():
+    found = {one.path: one for one in differences(ZOO["2m-ner"], ZOO["2m-ner-official"])}
+    assert found["model.backbone.text.added"].first == "()"
+    assert found["model.backbone.views.1.regions.pool"][1:] == ("False", "True")
+
+
 def test_a_declaration_in_one_line_is_what_one_would_write():
     from babelens.models.spec import Model  # noqa: F401, names that `eval` needs
     from babelens.modules.alignment import Contrastive  # noqa: F401
