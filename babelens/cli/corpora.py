@@ -39,7 +39,7 @@ def parts(
     valid_files: Sequence[str],
     *,
     images: Path | None,
-    boxes: Sequence[Path],
+    boxes: Sequence[Path] | None,
     types: Sequence[str],
     seed: int,
     limit: int | None,

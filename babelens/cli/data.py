@@ -1,14 +1,15 @@
 """babelens data: check, count, convert and split corpora."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from babelens.cli.boxes import boxes as find_boxes
 from babelens.cli.corpora import Boxes
+from babelens.cli.progress import bars
 
 if TYPE_CHECKING:
     from babelens.data.check import PartReport, Report
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from babelens.data.reading import Reading
 
 app = typer.Typer(help="Check, count, convert and split corpora.", no_args_is_help=True, rich_markup_mode=None)
+app.command("boxes")(find_boxes)
 
 
 class Scheme(StrEnum):
@@ -63,7 +65,7 @@ def check(
     from babelens.data.places import find_all
 
     how, folder = _how(path, types, images, scheme, boxes)
-    with _progress() as progress:
+    with bars() as progress:
         report = run(find_all(folder), how, pictures=pictures, progress=progress)
     if json:
         typer.echo(msgspec.json.format(msgspec.json.encode(report)).decode())
@@ -156,7 +158,7 @@ def split(
 
 
 def _copy_pictures(corpora: "list[Corpus]", out: Path, write: Callable[..., int]) -> None:
-    with _progress() as progress:
+    with bars() as progress:
         total = sum(write(corpus, out / "images", progress) for corpus in corpora if corpus.picture_numbers.any())
     if total:
         typer.echo(f"{total:,} pictures in {out / 'images'}")
@@ -181,7 +183,7 @@ def _how(
 
     language, folder = parse_spec(path)
     tags = scheme.value if scheme else None
-    return make_reading(language, None, type_map(types or []), images, False, tags, boxes), folder
+    return make_reading(language, None, type_map(types or []), images, False, tags, boxes or None), folder
 
 
 def _read_parts(path: str, types: list[str] | None, images: Path | None, scheme: Scheme | None) -> "dict[str, Corpus]":
@@ -196,24 +198,6 @@ def _is_terminal() -> bool:
     import sys
 
     return sys.stdout.isatty()
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar for each thing that is told of, on a terminal only."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
-        tasks: dict[str, Any] = {}
-
-        def tell(what: str, done: int, of: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=of)
-            bars.update(tasks[what], completed=done)
-
-        yield tell
 
 
 def _print_report(report: "Report") -> None:

@@ -52,7 +52,7 @@ def evaluate(
         raise typer.BadParameter(f"expected join or pairs, found {pictures!r}", param_hint="--pictures")
     place = choose_device(device)
     renamed = type_map(types or [])
-    corpus = read_split(data, split, types=renamed, images=images, strict_images=strict_images, boxes=boxes)
+    corpus = read_split(data, split, types=renamed, images=images, strict_images=strict_images, boxes=boxes or None)
     if pictures == "pairs":
         corpus = corpus.pairs()
     if limit is not None:

@@ -45,7 +45,7 @@ def predict(
     from babelens.prediction.output import Tally, write_answers
 
     console = Console(stderr=True)
-    rows = read_rows(source, images=images, strict_images=strict_images, boxes=boxes or [])
+    rows = read_rows(source, images=images, strict_images=strict_images, boxes=boxes or None)
     predictor = babelens.load(model, device)
     started = perf_counter()
     bar = Progress(

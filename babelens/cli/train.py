@@ -60,7 +60,7 @@ def train(
         train_file or [],
         valid_file or [],
         images=images,
-        boxes=boxes or [],
+        boxes=boxes or None,
         types=types or [],
         seed=chosen.training.seed,
         limit=limit,

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from xml.etree import ElementTree
 
 import msgspec
@@ -43,6 +43,14 @@ _SCHEMA = pa.schema([("image", pa.string()), ("row", pa.int64()), ("boxes", pa.l
 _BATCH = 2048
 
 Value = TypeVar("Value")
+
+
+class Line(NamedTuple):
+    """What a line of JSONL says: a picture, boxes in it, and the group that is named beside the picture."""
+
+    image: str
+    boxes: list[Box]
+    group: str | None = None
 
 
 class BoxFile:
@@ -121,7 +129,7 @@ def find_boxes(folders: Iterable[Path]) -> Path | None:
 
 def _write_jsonl(source: Path, path: Path) -> None:
     problems = Problems(source)
-    write_arrow(read_jsonl(source, problems), path)
+    write_arrow(((line.image, line.boxes) for line in read_jsonl(source, problems)), path)
     problems.raise_if_any()
 
 
@@ -160,8 +168,8 @@ def fields_of(box: Box) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def read_jsonl(path: Path, problems: Problems) -> Iterator[tuple[str, list[Box]]]:
-    """The pictures and boxes of the lines of a file; faults are noted in `problems` and reading goes on."""
+def read_jsonl(path: Path, problems: Problems) -> Iterator[Line]:
+    """The lines of a file; faults are noted in `problems` and reading goes on."""
     decode = msgspec.json.Decoder().decode
     with open(path, "rb") as file:
         for number, line in enumerate(file, 1):
@@ -182,22 +190,19 @@ def read_jsonl(path: Path, problems: Problems) -> Iterator[tuple[str, list[Box]]
             if not isinstance(image, str | int) or isinstance(image, bool) or image == "":
                 problems.add(number, "a picture id in the field image", quote(image))
                 continue
-            yield str(image), _read_line(fields, number, problems)
+            yield Line(str(image), *_read_line(fields, number, problems))
 
 
-def _read_line(fields: Mapping[str, Any], line: int, problems: Problems) -> list[Box]:
+def _read_line(fields: Mapping[str, Any], line: int, problems: Problems) -> tuple[list[Box], str | None]:
     group, listed = fields.get("group"), fields.get("boxes")
     if group is not None and not isinstance(group, str):
         problems.add(line, "a string in the field group", quote(group))
         group = None
     if not isinstance(listed, list):
         problems.add(line, "a list in the field boxes", quote(listed))
-        return []
-    return [
-        box
-        for number, value in enumerate(listed)
-        for box in _read_box(value, f"boxes[{number}]", line, group, problems)
-    ]
+        return [], group
+    read = (_read_box(value, f"boxes[{number}]", line, group, problems) for number, value in enumerate(listed))
+    return [box for boxes in read for box in boxes], group
 
 
 def _read_box(value: object, place: str, line: int, group: str | None, problems: Problems) -> list[Box]:

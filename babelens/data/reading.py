@@ -37,8 +37,8 @@ class Reading:
 
     `types` renames entity types ("O" leaves a type out). `images` are folders of pictures; without them it is `images`
     beside the file. `scheme` is the tag scheme of CoNLL files and of tag columns; without it, it is found out. `boxes`
-    are the objects known in the pictures; without them those of `boxes.jsonl`, or of a folder `boxes` of XML files,
-    beside the file (see `boxes`).
+    are the objects known in the pictures; None are those of `boxes.jsonl`, or of a folder `boxes` of XML files, beside
+    the file (see `boxes`).
     """
 
     language: str | None = None
@@ -47,7 +47,7 @@ class Reading:
     images: Sequence[Path] = ()
     strict_images: bool = False
     scheme: Scheme | None = None
-    boxes: Sequence[BoxFile] = ()
+    boxes: Sequence[BoxFile] | None = None
 
 
 def read_corpus(
@@ -183,16 +183,17 @@ def make_reading(
         if not Path(folder).is_dir():
             raise fault(folder, "a folder of pictures", "a file" if Path(folder).exists() else "no such folder")
     folders = [Path(folder) for folder in folders]
-    return Reading(language, source, dict(types or {}), folders, strict_images, scheme, box_files(boxes))
+    files = None if boxes is None else box_files(boxes)
+    return Reading(language, source, dict(types or {}), folders, strict_images, scheme, files)
 
 
-def box_files(boxes: str | Path | Sequence[str | Path] | None) -> list[BoxFile]:
+def box_files(boxes: str | Path | Sequence[str | Path]) -> list[BoxFile]:
     """Read files, or folders, of boxes.
 
     Raises:
         DataError: boxes that cannot be read.
     """
-    places = [boxes] if isinstance(boxes, str | Path) else boxes or []
+    places = [boxes] if isinstance(boxes, str | Path) else boxes
     return [read_boxes(Path(place)) for place in places]
 
 
@@ -224,7 +225,7 @@ def read_place(place: Place, how: Reading) -> Corpus:
     folder = path.resolve().parent
     outer = folder.parent if is_language(folder.name) else folder
     folders = list(how.images) or [folder / "images", *([outer / "images"] if outer != folder else [])]
-    boxes = how.boxes or boxes_beside(folder, outer)
+    boxes = boxes_beside(folder, outer) if how.boxes is None else how.boxes
     part = Part(
         rows=rows,
         digest=digest,
@@ -282,7 +283,7 @@ def _take_dataset(dataset: "Dataset", name: str, how: Reading) -> Corpus:
         problems.raise_if_any()
 
     rows = cached(digest, write)
-    store = ImageStore(how.images, strict=how.strict_images, content=rows.picture, boxes=how.boxes)
+    store = ImageStore(how.images, strict=how.strict_images, content=rows.picture, boxes=how.boxes or ())
     part = Part(rows, digest, Path(name), store, name, how.language, how.source or name, how.types)
     return Corpus([part])
 

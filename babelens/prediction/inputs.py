@@ -23,14 +23,14 @@ _BLANKS = b" \t\r\n"
 
 
 def read_rows(
-    place: str, *, images: Path | None = None, strict_images: bool = False, boxes: Sequence[Path] = ()
+    place: str, *, images: Path | None = None, strict_images: bool = False, boxes: Sequence[Path] | None = None
 ) -> Iterator[Row | Unread]:
     """The rows of a JSONL, CoNLL or Parquet file, of all such files of a folder, or of JSONL at standard input ("-").
 
     A folder is read in the order train, valid, test where it has such files, itself or in folders per language; else
     all of its files by name. Picture ids are files, with or without their ending, in `images`; without it in the
     folder `images` beside the input, or in the input's own folder. `boxes` are the objects known in the pictures;
-    without them those of `boxes.jsonl`, or of a folder `boxes` of XML files, beside the input. A row of JSONL or
+    None are those of `boxes.jsonl`, or of a folder `boxes` of XML files, beside the input. A row of JSONL or
     Parquet that cannot be read is answered as such; ids that are missing are the number of the line.
 
     Raises:
@@ -39,10 +39,10 @@ def read_rows(
     """
     if images is not None and not images.is_dir():
         raise fault(images, "a folder of pictures", "a file" if images.exists() else "no such folder")
-    given = box_files(boxes)
+    given = None if boxes is None else box_files(boxes)
     if place == STANDARD_INPUT:
         folders = [images] if images else [Path("images"), Path()]
-        attach = _Attach(ImageStore(folders, strict=strict_images, boxes=given))
+        attach = _Attach(ImageStore(folders, strict=strict_images, boxes=given or ()))
         return _jsonl(sys.stdin.buffer, "standard input", attach)
     path = Path(place)
     files = _files(path) if path.is_dir() else [path]
@@ -75,14 +75,17 @@ def _check(path: Path) -> None:
         raise fault(path, "at least one row", "an empty file")
 
 
-def _read_file(path: Path, images: Path | None, strict: bool, boxes: Sequence[BoxFile]) -> Iterator[Row | Unread]:
+def _read_file(
+    path: Path, images: Path | None, strict: bool, boxes: Sequence[BoxFile] | None
+) -> Iterator[Row | Unread]:
     kind = _kind(path)
     if kind == "conll":
-        yield from _conll(path, images, strict, [file.source for file in boxes])
+        yield from _conll(path, images, strict, None if boxes is None else [file.source for file in boxes])
         return
     folder = path.resolve().parent
     folders = [images] if images else [folder / "images", folder]
-    attach = _Attach(ImageStore(folders, strict=strict, boxes=boxes or boxes_beside(folder)))
+    known = boxes_beside(folder) if boxes is None else boxes
+    attach = _Attach(ImageStore(folders, strict=strict, boxes=known))
     if kind == "parquet":
         yield from _parquet(path, attach)
         return
@@ -104,7 +107,7 @@ def _kind(path: Path) -> str:
     return "jsonl" if start.startswith(b"{") else "conll"
 
 
-def _conll(path: Path, images: Path | None, strict: bool, boxes: Sequence[Path]) -> Iterator[Row]:
+def _conll(path: Path, images: Path | None, strict: bool, boxes: Sequence[Path] | None) -> Iterator[Row]:
     folder = path.resolve().parent.name
     language = folder if is_language(folder) else None
     corpus = read_corpus(path, images=images, strict_images=strict, language=language, boxes=boxes)
