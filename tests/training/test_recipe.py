@@ -5,6 +5,9 @@ import pytest
 from babelens.models.encoders import COMPACT_TEXT
 from babelens.models.spec import to_plain
 from babelens.models.zoo import ZOO
+from babelens.modules.lora import Lora
+from babelens.modules.vision.feature_map import FeatureMap
+from babelens.modules.vision.vit import Vit
 from babelens.training.recipe import RecipeError, Training, read_recipe, recipe_from_plain
 
 RECIPES = sorted(Path(__file__).parents[2].glob("recipes/*.toml"))
@@ -39,9 +42,32 @@ def test_fields_are_set_by_path():
     assert [view.regions.trained for view in recipe.model.backbone.views] == [True, False]
 
 
+def test_encoders_of_other_families_are_set_as_a_whole():
+    recipe = read_recipe(
+        "2m-ner",
+        settings=[
+            'model.backbone.views.0.regions={type="vit", name="google/siglip-base-patch16-224"}',
+            'model.backbone.views.1.regions={type="feature-map", name="facebook/convnextv2-tiny-1k-224", norm="batch"}',
+            "model.backbone.text.lora={rank=4, targets=['query', 'key']}",
+            "model.backbone.views.0.regions.lora={}",
+        ],
+    )
+    siglip, convnext = (view.regions for view in recipe.model.backbone.views)
+    assert siglip == Vit(name="google/siglip-base-patch16-224", lora=Lora())
+    assert convnext == FeatureMap(name="facebook/convnextv2-tiny-1k-224", norm="batch")
+    assert recipe.model.backbone.text.lora == Lora(rank=4, targets=("query", "key"))
+    assert recipe.model.views == ("vit", "feature-map")
+    assert recipe.model.without("feature-map").views == ("vit",)
+    assert recipe_from_plain(to_plain(recipe)) == recipe
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        (['model.backbone.views.0.regions={type="vitt"}'], "Invalid value 'vitt'"),
+        (['model.backbone.views.0.regions={type="vit", norm="batch"}'], "unknown field `norm`"),
+        (["model.backbone.views.0.regions.lora={rank=0}"], "lora.rank: expected 1 or more, found 0"),
+        (['model.backbone.views.1.regions={type="clip"}'], "expected different encoders, found clip, clip"),
         (["training.rates"], "expected path=value, found 'training.rates'"),
         (["training.speed=1"], "unknown field `speed`"),
         (["training.rate=fast"], "Expected `float`, got `str`"),

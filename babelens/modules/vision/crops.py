@@ -8,9 +8,12 @@ from torch import Tensor, nn
 
 from babelens.modules.origin import Origin
 from babelens.modules.shapes import CropBytes, Regions
-from babelens.modules.vision.clip import Clip, ClipEncoder
+from babelens.modules.vision.clip import Clip
+from babelens.modules.vision.feature_map import FeatureMap
+from babelens.modules.vision.grid_encoder import GridEncoder
 from babelens.modules.vision.objects import CropTransform, Objects
-from babelens.modules.vision.resnet import Resnet, ResnetEncoder
+from babelens.modules.vision.resnet import Resnet
+from babelens.modules.vision.vit import Vit
 
 
 class Crops(msgspec.Struct, frozen=True, tag="crops", forbid_unknown_fields=True):
@@ -19,7 +22,7 @@ class Crops(msgspec.Struct, frozen=True, tag="crops", forbid_unknown_fields=True
     By default a crop is one region, the global average of ResNet-152 (UMGF: Zhang et al., 2021, section 3.1).
     """
 
-    encoder: Resnet | Clip = Resnet(pool=True)
+    encoder: Resnet | Clip | Vit | FeatureMap = Resnet(pool=True)
     objects: Objects = Objects()
 
     @property
@@ -46,7 +49,7 @@ class CropsEncoder(nn.Module):
 
     prefix = 0
 
-    def __init__(self, encoder: ResnetEncoder | ClipEncoder, objects: Objects) -> None:
+    def __init__(self, encoder: GridEncoder, objects: Objects) -> None:
         super().__init__()
         self.encoder = encoder
         self.count = objects.count

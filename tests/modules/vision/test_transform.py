@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+import transformers
 from PIL import Image
 from transformers import CLIPImageProcessorPil, ConvNextImageProcessorPil
 
@@ -220,3 +221,43 @@ def test_a_stretching_processor_covers_the_whole_picture():
     assert whole.covered((300, 20)) == (0, 0, 300, 20) and whole(photograph((300, 20))).shape == (3, 28, 28)
     large = PictureTransform(ConvNextImageProcessorPil(size={"shortest_edge": 384}))
     assert large.covered((640, 480)) == (0, 0, 640, 480) and large(photograph((640, 480))).shape == (3, 384, 384)
+
+
+# What families of encoders come with; sizes are scaled down to 28 pixels.
+SQUARE = {"size": {"height": 28, "width": 28}}
+BORDER = {"size": {"shortest_edge": 32}, "crop_size": 28}
+OTHERS = {
+    "vit": transformers.ViTImageProcessorPil(**SQUARE),
+    "deit": transformers.DeiTImageProcessorPil(size={"height": 32, "width": 32}, crop_size=28),
+    "beit": transformers.BeitImageProcessorPil(size={"height": 32, "width": 32}, crop_size=28, do_center_crop=True),
+    "siglip": transformers.SiglipImageProcessorPil(**SQUARE),
+    "bit": transformers.BitImageProcessorPil(**BORDER),
+    "mobilenet": transformers.MobileNetV2ImageProcessorPil(**BORDER),
+    "mobilevit": transformers.MobileViTImageProcessorPil(**BORDER),
+    "poolformer": transformers.PoolFormerImageProcessorPil(size={"shortest_edge": 28}, crop_size=28, crop_pct=0.9),
+    "efficientnet": transformers.EfficientNetImageProcessorPil(**SQUARE),
+    "efficientnet-shifted": transformers.EfficientNetImageProcessorPil(
+        **SQUARE, rescale_offset=True, rescale_factor=1 / 127.5, include_top=False
+    ),
+}
+
+
+@pytest.mark.parametrize("size", [(40, 30), (30, 61), (28, 28)])
+@pytest.mark.parametrize("name", OTHERS)
+def test_processors_of_other_families(name, size):
+    processor, picture = OTHERS[name], photograph(size)
+    transform = PictureTransform(processor, "crop")
+    pixels = transform(picture)
+    assert pixels.dtype == torch.uint8 and pixels.shape == (3, 28, 28) and transform.size == 28
+    expected = torch.from_numpy(np.stack(processor(picture)["pixel_values"])).float()
+    torch.testing.assert_close(Normalisation(transform)(pixels[None]), expected, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_processors_of_other_families_padded(name):
+    """The middle of a wide picture is that of the picture; what is beyond normalises to nothing."""
+    transform = PictureTransform(OTHERS[name], "pad")
+    pixels = transform(Image.new("RGB", (56, 14), (250, 120, 3)))
+    colour = [3, 120, 250] if name == "mobilevit" else [250, 120, 3]
+    assert pixels[:, 14, 14].tolist() == colour
+    assert Normalisation(transform)(pixels[None])[0, :, 0].abs().max() < 0.02

@@ -73,8 +73,8 @@ FAMILIES = {
 }
 
 
-@pytest.fixture(params=FAMILIES)
-def published(request, tmp_path):
+@pytest.fixture(scope="module", params=FAMILIES)
+def published(request, tmp_path_factory):
     """A folder as published, the model that makes its regions, its processor, and the number of prefix tokens."""
     make, processor, part, prefix = FAMILIES[request.param]
     torch.manual_seed(0)
@@ -82,9 +82,10 @@ def published(request, tmp_path):
     with torch.no_grad():
         for weight in model.parameters():
             weight.add_(torch.randn_like(weight) * 0.02)
-    model.save_pretrained(tmp_path / "published")
-    processor.save_pretrained(tmp_path / "published")
-    return tmp_path / "published", getattr(model, part) if part else model, processor, prefix
+    folder = tmp_path_factory.mktemp(request.param)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder, getattr(model, part) if part else model, processor, prefix
 
 
 @pytest.fixture
