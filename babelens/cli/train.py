@@ -71,6 +71,11 @@ def train(
         f"training on {len(training):,} rows, choosing on {len(validation):,}; types {', '.join(training.types)}",
         highlight=False,
     )
+    if chosen.model.objects == "boxes" and not training.box_files:
+        console.print(
+            "warning: the model reads boxes, and the data has none (--boxes, or babelens data boxes to find some)",
+            highlight=False,
+        )
     if dry_run:
         from babelens.training.rehearsal import rehearse
 

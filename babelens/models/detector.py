@@ -1,6 +1,7 @@
 """Boxes of what words name in pictures, from a zero-shot object detector of transformers."""
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import torch
@@ -44,7 +45,8 @@ class Detector:
     ) -> list[list[Box]]:
         """The boxes of each RGB picture: for each query, in order, the `top` ones that score above `threshold`.
 
-        Edges are pixels of the picture, rounded to hundredths and clipped to it; the label is the query.
+        Edges are pixels of the picture, rounded to hundredths and clipped to it; what is left of a box must have an
+        extent. The label is the query.
 
         Raises:
             DetectorError: a package is missing that the detector needs.
@@ -54,8 +56,9 @@ class Detector:
             for boxes, (scored, edges), picture in zip(
                 found, self._ask(pictures, query, threshold), pictures, strict=True
             ):
-                best = scored.argsort(descending=True, stable=True)[:top].tolist()
-                boxes.extend(_box(edges[place].tolist(), picture.size, query, float(scored[place])) for place in best)
+                order = scored.argsort(descending=True, stable=True).tolist()
+                placed = (_box(edges[place].tolist(), picture.size, query, float(scored[place])) for place in order)
+                boxes.extend(islice((box for box in placed if box.left < box.right and box.top < box.bottom), top))
         return found
 
     def _ask(
