@@ -1,6 +1,5 @@
 """From sentences, given as lists of words, to the sub-tokens of a transformer, without ever losing a word's place."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -245,10 +244,8 @@ def _homes(windows: list[_Window], counts: list[int]) -> list[int]:
 
 
 def _needs_blank(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether a word reads as it does inside a text only after a blank (byte-level BPE that adds none itself)."""
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        return False
-    steps = json.loads(backend.to_str())["pre_tokenizer"] or {}
-    found = [step for step in (steps.get("pretokenizers") or [steps]) if step.get("type") == "ByteLevel"]
-    return bool(found) and not any(step["add_prefix_space"] for step in found)
+    """Whether a word reads as it does inside a text only after a blank (RoBERTa, mmBERT), which BERT drops or adds."""
+    first, second, both = (
+        tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"] for text in ("a", " a", "a a")
+    )
+    return both == first + second and both != first + first

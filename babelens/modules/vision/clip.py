@@ -4,14 +4,13 @@ import math
 from typing import Any, ClassVar
 
 import msgspec
-import torch
 from torch import nn
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from babelens.modules.lora import Lora
 from babelens.modules.origin import Origin
 from babelens.modules.vision.grid_encoder import GridEncoder, Layout
-from babelens.modules.vision.positions import grid_positions
+from babelens.modules.vision.positions import place_patches
 from babelens.modules.vision.transform import Fit, PictureTransform
 from babelens.modules.vision.weights import configure, hollow, load
 
@@ -49,24 +48,12 @@ class Clip(msgspec.Struct, frozen=True, tag="clip", forbid_unknown_fields=True):
         elif self.scratch is not None:
             config = configure(CLIPVisionConfig, self.scratch)
             encoder = CLIPVisionModel(config)
-            _place(encoder)
+            place_patches(encoder, 1, math.isqrt(encoder.embeddings.num_patches))
             transform = PictureTransform.sized(_side(encoder), self.fit, self.augmented)
         else:
             encoder = load(CLIPVisionModel, self.name, ("clip", "clip_vision_model"))
             transform = PictureTransform.read(self.name, self.fit, self.augmented)
         return ClipEncoder(self, encoder, transform, dim)
-
-
-@torch.no_grad()
-def _place(encoder: CLIPVisionModel) -> None:
-    """Let the position embeddings of a new encoder start as sines and cosines (after Chen et al., 2021, MoCo v3).
-
-    The published start, a thirtieth of what the patches weigh, is meant for millions of pictures.
-    """
-    table = encoder.embeddings.position_embedding.weight
-    side = math.isqrt(len(table) - 1)
-    table[0].zero_()
-    table[1:] = grid_positions(side, table.shape[1])
 
 
 def _side(encoder: CLIPVisionModel) -> int:

@@ -17,6 +17,7 @@ from transformers.initialization import no_init_weights
 from babelens.modules.origin import Origin
 from babelens.modules.vision.grid_encoder import Layout
 from babelens.modules.vision.kinds import Tag, kind_of, picture_half, tag_of
+from babelens.modules.vision.positions import place_patches
 from babelens.modules.vision.transform import Fit, PictureTransform
 from babelens.modules.vision.weights import configure, load, read_config
 
@@ -88,7 +89,10 @@ def build_tower(wanted: Wanted, origin: Origin, tag: Tag, default: str) -> Tower
         encoder = load(kind, place, spare=spare)
         _settled(encoder.config)
     _strip(encoder, spare)
-    return Tower(encoder, transform, _layout(shape, half, transform.size, place))
+    layout = _layout(shape, half, transform.size, place)
+    if origin.folder is None and wanted.scratch is not None and tag == "vit":
+        place_patches(encoder, layout.prefix, layout.rows)
+    return Tower(encoder, transform, layout)
 
 
 def read_pictures(encoder: Any, pixels: Tensor) -> Tensor:

@@ -227,6 +227,18 @@ def test_published_size():
     assert (encoder.regions, encoder.dim, encoder.transform.size) == (197, 768, 224)
 
 
+@pytest.mark.parametrize(("family", "prefix"), [("vit", 1), ("siglip_vision_model", 0), ("clip_vision_model", 1)])
+def test_new_encoders_know_where_patches_are(family, prefix):
+    encoder = Vit(scratch={"model_type": family, **TINY}).build(Origin(), None)
+    (name,) = (name for name, _ in encoder.named_parameters() if "position_embedding" in name)
+    table = encoder.get_parameter(name).detach().reshape(-1, 16)
+    assert len(table) == prefix + 9 and not table[:prefix].any()
+    places = table[prefix:].reshape(3, 3, 16)
+    # Half of the width tells the row, half the column.
+    assert places[:, 0, :8].equal(places[:, 2, :8]) and places[0, :, 8:].equal(places[2, :, 8:])
+    assert (places[0] - places[1]).abs().max() > 0.1 and (places[:, 0] - places[:, 1]).abs().max() > 0.1
+
+
 def test_bfloat16_autocast_and_a_batch_without_pictures(pictures):
     torch.manual_seed(0)
     encoder = Vit(scratch={"model_type": "siglip_vision_model", **TINY}).build(Origin(), 6)
