@@ -5,8 +5,14 @@ from babelens.models.checkpoint import new_tagger, save_tagger
 from babelens.models.encoders import COMPACT_TEXT, with_encoders
 from babelens.models.spec import Model
 from babelens.models.zoo import ZOO
-from babelens.modules.late import Late
+from babelens.modules.late import Late, View
+from babelens.modules.lora import Lora
+from babelens.modules.origin import Origin
 from babelens.modules.text.recurrent import Recurrent
+from babelens.modules.text.transformer import Transformer
+from babelens.modules.vision.crops import Crops
+from babelens.modules.vision.feature_map import FeatureMap
+from babelens.modules.vision.vit import Vit
 from babelens.schema import TagSet
 
 TAGS = TagSet(("LOC", "PER"))
@@ -51,3 +57,28 @@ def test_the_card_says_how_many_words_have_vectors(tmp_path):
     model = msgspec.structs.replace(ZOO["bilstm-crf"], backbone=Late(text))
     save_tagger(new_tagger(model, TAGS, lambda: [["Ada", "in", "Paris"]]), tmp_path / "model")
     assert "- Word vectors: vectors.txt has 1 of 3 training words" in (tmp_path / "model" / "README.md").read_text()
+
+
+def test_encoders_of_other_families_have_compact_and_random_forms():
+    declared = (
+        Vit(name="google/siglip-base-patch16-224", trained=False, lora=Lora(), augmented=True),
+        FeatureMap(name="facebook/convnext-base-224", trained=False, fit="pad"),
+        Crops(FeatureMap(pool=True)),
+    )
+    for regions in declared:
+        model = Model(backbone=Late(Transformer(lora=Lora()), views=(View(regions),)))
+        for encoders, scratch in (("compact", True), ("random", False)):
+            made = with_encoders(model, encoders)
+            own = made.backbone.views[0].regions
+            own = own.encoder if isinstance(own, Crops) else own
+            assert own.trained and bool(own.scratch) == scratch and getattr(own, "lora", None) is None
+            assert made.views == model.views
+        assert made.backbone.text.lora is None
+    siglip, convnext = (
+        with_encoders(Model(backbone=Late(views=(View(own),))), "compact").backbone.views[0].regions
+        for own in declared[:2]
+    )
+    assert siglip.augmented and convnext.fit == "pad"
+    for own in (siglip, convnext):
+        encoder = own.build(Origin(), 96)
+        assert encoder.grid == (8, 8) and encoder.transform.size == 64
