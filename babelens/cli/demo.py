@@ -9,7 +9,7 @@ import typer
 def demo(
     out: Annotated[Path, typer.Option(help="Where corpus, models and report go.")] = Path("demo"),
     seed: Annotated[int, typer.Option(help="Seed of the corpus and of training.")] = 0,
-    rows: Annotated[int, typer.Option(help="Training rows; validation and test shrink with them.")] = 12_000,
+    rows: Annotated[int, typer.Option(help="Training rows; validation and test shrink with them.")] = 20_000,
     epochs: Annotated[int | None, typer.Option(help="Epochs of the model with pictures.")] = None,
 ) -> None:
     """Train a compact 2M-NER and its text-only twin on the built-in corpus and show what the pictures are worth."""

@@ -26,7 +26,7 @@ from babelens.training.progress import ConsoleReport
 from babelens.training.recipe import Recipe, read_recipe
 from babelens.training.state import write_json
 
-EPOCHS = 7  # as many as fit well into the six minutes that the demo may take on two cores
+EPOCHS = 4  # as many as fit well into the six minutes that the demo may take on two cores
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Demo:
     flipped: float
 
 
-def run_demo(out: Path, console: Console, *, seed: int = 0, rows: int = 12_000, epochs: int | None = None) -> Demo:
+def run_demo(out: Path, console: Console, *, seed: int = 0, rows: int = 20_000, epochs: int | None = None) -> Demo:
     """Make the corpus, train both models, try them on the test part, print one table and write the report.
 
     `out` gets corpus, runs, model, results.json and report.html; runs of an earlier demo there are replaced.
@@ -92,14 +92,14 @@ def run_demo(out: Path, console: Console, *, seed: int = 0, rows: int = 12_000, 
 
 
 def sizes_for(rows: int) -> Sizes:
-    """The sizes of all parts for so many training rows: at full size 12,000, 800 and 1,600.
+    """The sizes of all parts for so many training rows: at full size 20,000, 800 and 1,600.
 
     Raises:
         InputError: `rows` is not a multiple of 8, or none.
     """
     if rows < 8 or rows % 8:
         raise InputError(f"--rows: expected a multiple of 8, found {rows}")
-    return Sizes(rows, max(rows // 120 * 8, 8), max(rows // 60 * 8, 8))
+    return Sizes(rows, max(rows // 200 * 8, 8), max(rows // 100 * 8, 8))
 
 
 def _train(name: str, recipe: Recipe, corpus: Path, out: Path, console: Console) -> Trained:

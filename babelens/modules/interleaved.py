@@ -27,7 +27,7 @@ class Interleaved(msgspec.Struct, frozen=True, tag="interleaved", forbid_unknown
     """Text and pictures go through their transformers side by side; in the last `joint` layers they read each other.
 
     Both need as many layers, as wide, of as many heads. `crops` are the groups of crops that are read of each picture;
-    the whole picture is not read. By default they are grids, which need nothing. As published they are boxes of a visual
+    the whole picture is not read. By default they are grids, which need nothing; as published, boxes of a visual
     grounding and of a detector (`objects.source="boxes"`, of the groups of these names in the corpus): a crop without a
     box is then of the mean colour, which normalises to zero, and is read like any other.
     """

@@ -51,6 +51,9 @@ class Recurrent(Struct, frozen=True, tag="recurrent", forbid_unknown_fields=True
       and Goldberg, 2016); what the model learns then rests on frequent words and on spelling, less on known names.
       Words of the vector file are no stranger for being seen once, and are hidden by the two rates only.
     - `vocabulary`: most words that are told apart, those of the vector file apart.
+    - `forget_bias`: added to the bias of the forget gates at the start (Jozefowicz et al., 2015). Of what a unit holds,
+      1.5 keeps four fifths from word to word instead of half, so a word is heard of further off before it is learnt
+      that it matters there.
     - `normed`: layer norm on what comes out, so that it has the scale of a transformer's words where a fusion reads it.
     """
 
@@ -69,6 +72,7 @@ class Recurrent(Struct, frozen=True, tag="recurrent", forbid_unknown_fields=True
     word_dropout: float = 0.0
     vocabulary: int = 100_000
     rare: float = 0.0
+    forget_bias: float = 0.0
     normed: bool = False
 
     def build(self, origin: Origin) -> "RecurrentEncoder":
@@ -154,6 +158,11 @@ class RecurrentEncoder(nn.Module):
         self.layers = nn.ModuleList(
             nn.LSTM(size, declaration.hidden, batch_first=True, bidirectional=True) for size in widths
         )
+        with torch.no_grad():
+            for name, bias in self.layers.named_parameters():
+                if ".bias_ih" in name:
+                    # The gates stand in the order input, forget, cell, output.
+                    bias.view(4, -1)[1] += declaration.forget_bias
 
     def forward(self, text: SpelledInput) -> EncodedText:
         """Encode sentences; words beyond the mask are zero."""

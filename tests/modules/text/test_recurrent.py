@@ -256,3 +256,17 @@ def test_gradient_everywhere_and_finite_in_half_precision(joined, training, sent
     for name, parameter in encoder.named_parameters():
         assert parameter.grad is not None and parameter.grad.isfinite().all(), name
         assert parameter.grad.abs().sum() > 0, name
+
+
+def test_the_forget_gates_start_open_where_that_is_declared():
+    def build(forget_bias):
+        torch.manual_seed(0)
+        return Recurrent(word_dim=5, hidden=3, layers=2, forget_bias=forget_bias).build(Origin(words=lambda: [["a"]]))
+
+    plain, open_ = build(0.0).state_dict(), build(1.5).state_dict()
+    for name, weight in plain.items():
+        moved = open_[name] - weight
+        expected = torch.zeros_like(weight)
+        if ".bias_ih" in name:
+            expected[3:6] = 1.5
+        torch.testing.assert_close(moved, expected)
