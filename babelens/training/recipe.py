@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from babelens.models.encoders import Encoders, with_encoders
+from babelens.models.encoders import ENCODERS, Encoders, with_encoders
 from babelens.models.naming import named
 from babelens.models.spec import DeclarationError, Model, from_plain, to_plain
 from babelens.models.zoo import ZOO
@@ -55,8 +55,16 @@ class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for name in ("epochs", "batch", "accumulate", "step_epochs"):
             if getattr(self, name) < 1:
                 raise RecipeError(f"training.{name}: expected 1 or more, found {getattr(self, name)}")
-        if self.rate <= 0:
-            raise RecipeError(f"training.rate: expected more than 0, found {self.rate}")
+        for name, rate in [("rate", self.rate), *((f"rates.{part}", own) for part, own in self.rates.items())]:
+            if not rate > 0:
+                raise RecipeError(f"training.{name}: expected more than 0, found {rate}")
+        if self.clip is not None and not self.clip > 0:
+            raise RecipeError(f"training.clip: expected more than 0, found {self.clip}")
+        for name in ("decay", "workers", "pixel_memory"):
+            if not getattr(self, name) >= 0:
+                raise RecipeError(f"training.{name}: expected 0 or more, found {getattr(self, name)}")
+        if not 0 <= self.seed < 1 << 32:
+            raise RecipeError(f"training.seed: expected 0 or more, below 2^32, found {self.seed}")
         if not 0 < self.step_factor <= 1:
             raise RecipeError(f"training.step_factor: expected more than 0, at most 1, found {self.step_factor}")
         for name in ("warmup", "average"):
@@ -108,6 +116,11 @@ def read_recipe(
     if unknown or "model" not in plain:
         raise RecipeError(f"{name}: expected the fields model, encoders and training, found {', '.join(sorted(plain))}")
     chosen: Encoders = encoders or plain.get("encoders", "pretrained")
+    if chosen not in ENCODERS:
+        raise RecipeError(f"{name}: expected encoders of {', '.join(ENCODERS)}, found {chosen!r}")
+    settled = plain.get("training", {})
+    if not isinstance(settled, dict):
+        raise RecipeError(f"{name}: expected a table training, found {settled!r}")
     try:
         declared = plain["model"]
         model = named(declared, chosen) if isinstance(declared, str) else with_encoders(from_plain(declared), chosen)
@@ -115,11 +128,9 @@ def read_recipe(
         known = f"a recipe file or a model ({', '.join(ZOO)})"
         raise RecipeError(f"{error}" if name != plain["model"] else f"expected {known}, found {name!r}") from error
     defaults = COMPACT_TRAINING if chosen == "compact" else {}
-    whole = {"model": to_plain(model), "training": {**defaults, **plain.get("training", {})}}
-    for setting in settings:
+    whole = {"model": to_plain(model), "training": {**defaults, **settled}}
+    for setting in [*settings, *([] if seed is None else [f"training.seed={seed}"])]:
         _change(whole, setting)
-    if seed is not None:
-        whole["training"]["seed"] = seed
     return recipe_from_plain(whole)
 
 

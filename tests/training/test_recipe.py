@@ -72,6 +72,12 @@ def test_encoders_of_other_families_are_set_as_a_whole():
         (["training.speed=1"], "unknown field `speed`"),
         (["training.rate=fast"], "Expected `float`, got `str`"),
         (["training.epochs=0"], "training.epochs: expected 1 or more, found 0"),
+        (["training.rates={head=0.0}"], "training.rates.head: expected more than 0, found 0"),
+        (["training.clip=0"], "training.clip: expected more than 0, found 0"),
+        (["training.decay=-1"], "training.decay: expected 0 or more, found -1"),
+        (["training.workers=-1"], "training.workers: expected 0 or more, found -1"),
+        (["training.seed=-1"], r"training.seed: expected 0 or more, below 2\^32, found -1"),
+        (["training=3"], "Expected `object`, got `int`"),
         (["training.step_factor=0"], "training.step_factor: expected more than 0, at most 1, found 0"),
         (["model.views.0=1"], "expected the path of a field"),
         (["model.alpha=2"], "model.alpha: expected a share from 0 to 1, found 2"),
@@ -80,6 +86,21 @@ def test_encoders_of_other_families_are_set_as_a_whole():
 def test_a_wrong_setting_is_refused_with_its_path(settings, message):
     with pytest.raises(RecipeError, match=message):
         read_recipe("2m-ner", settings=settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('encoders = "compct"', "expected encoders of pretrained, compact, random, found 'compct'"),
+        ("encoders = 3", "expected encoders of pretrained, compact, random, found 3"),
+        ("training = 3", "expected a table training, found 3"),
+    ],
+)
+def test_a_wrong_recipe_file_is_refused(tmp_path, text, message):
+    path = tmp_path / "wrong.toml"
+    path.write_text(f'model = "bert-crf"\n{text}\n', encoding="utf-8")
+    with pytest.raises(RecipeError, match=message):
+        read_recipe(str(path))
 
 
 def test_an_unknown_model_is_answered_with_those_there_are():
