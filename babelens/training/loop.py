@@ -78,6 +78,7 @@ def train(
     set_seed(settings.seed)
     tagger = new_tagger(recipe.model, TagSet(training.types), lambda: (example.words for example in training))
     accelerator = make_accelerator(tagger, settings, device)
+    tagger.to(accelerator.device)
     optimizer = make_optimizer(tagger, settings)
     average = WeightAverage(tagger, settings.average) if settings.average is not None else None
     progress = Progress()
@@ -86,8 +87,7 @@ def train(
         tagger.load_state_dict(weights)
         optimizer.load_state_dict(optimizer_state)
         if average is not None and mean is not None:
-            average.mean = mean
-    tagger.to(accelerator.device)
+            average.mean = {name: value.to(accelerator.device) for name, value in mean.items()}
     model, optimizer = accelerator.prepare(tagger, optimizer)
     rows, collator = CorpusRows(training), tagger.collator(settings.pixel_memory)
     validation_collator = tagger.collator(settings.pixel_memory // 4)
@@ -205,11 +205,12 @@ def make_accelerator(tagger: Tagger, settings: Training, device: str | None) -> 
     """
     precision = settings.precision
     on_gpu = torch.cuda.is_available() and device != "cpu"
+    known = ["cpu", *(["cuda", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))] if on_gpu else [])]
+    if device is not None and device not in known:
+        raise TrainingError(f"--device: expected a device of this machine ({', '.join(known)}), found {device!r}")
     if precision == "auto":
         wide = tagger.backbone.text.dim >= 512 and torch.cpu._is_avx512_bf16_supported()  # pyright: ignore[reportAttributeAccessIssue]
         precision = "bf16" if (torch.cuda.is_bf16_supported() if on_gpu else wide) else "fp32"
-    if device not in (None, "cpu") and not on_gpu:
-        raise TrainingError(f"--device: expected a device of this machine (cpu), found {device!r}")
     if device is not None and device.startswith("cuda:"):
         torch.cuda.set_device(device)
     accelerator = Accelerator(mixed_precision="no" if precision == "fp32" else precision, cpu=device == "cpu")
