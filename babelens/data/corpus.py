@@ -132,10 +132,11 @@ class Corpus:
 
     @cached_property
     def digest(self) -> str:
-        """A digest of the content: of the files, of how they were read, and of the rows chosen."""
+        """A digest of the content: of the files and their boxes, of how they were read, and of the rows chosen."""
         digest = blake2b(digest_size=16)
         for part in self.parts:
-            told = (part.digest, part.name, part.language, part.source, sorted(part.types.items()))
+            boxes = [file.path.stem for file in part.images.box_files]  # named by their content
+            told = (part.digest, part.name, part.language, part.source, sorted(part.types.items()), *boxes)
             digest.update(repr(told).encode())
         digest.update(np.ascontiguousarray(self._index).tobytes())
         return digest.hexdigest()

@@ -159,6 +159,14 @@ def test_boxes_beside_the_data_arrive_in_its_pictures(folder):
     assert lefts(read_corpus(folder / "fr" / "valid.txt")) == [[5], [], [], []]
 
 
+def test_boxes_are_part_of_what_a_corpus_is(folder):
+    before = read_corpus(folder / "train.txt").digest
+    write(folder / "boxes.jsonl", *LINES)
+    boxed = read_corpus(folder / "train.txt").digest
+    write(folder / "boxes.jsonl", *LINES[:1])
+    assert len({before, boxed, read_corpus(folder / "train.txt").digest}) == 3
+
+
 def test_a_folder_of_boxes_of_both_kinds_asks_which(folder):
     write(folder / "boxes.jsonl", *LINES)
     write(folder / "boxes" / "one.xml", VOC.format(""))
