@@ -1,11 +1,15 @@
 """babelens train: a model or a recipe on one's own data."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from babelens.cli.corpora import Boxes
+
+if TYPE_CHECKING:
+    from babelens.data import Corpus
+    from babelens.modules.vision.objects import Objects
 
 
 def train(
@@ -71,11 +75,13 @@ def train(
         f"training on {len(training):,} rows, choosing on {len(validation):,}; types {', '.join(training.types)}",
         highlight=False,
     )
-    if chosen.model.objects == "boxes" and not training.box_files:
-        console.print(
-            "warning: the model reads boxes, and the data has none (--boxes, or babelens data boxes to find some)",
-            highlight=False,
-        )
+    for objects in chosen.model.backbone.objects:
+        if objects.source == "boxes" and not _boxed(objects, training):
+            console.print(
+                f"warning: the model reads boxes{_wanted(objects)}, and no picture of the training part has such "
+                "(--boxes names a file of some, babelens data boxes finds some)",
+                highlight=False,
+            )
     if dry_run:
         from babelens.training.rehearsal import rehearse
 
@@ -92,3 +98,14 @@ def train(
         highlight=False,
     )
     console.print(f"next: babelens evaluate {done.model} --data {(data or ['DIR'])[0]}", highlight=False)
+
+
+def _boxed(objects: "Objects", corpus: "Corpus") -> bool:
+    """Whether any picture of a corpus has a box that is read; opens no picture."""
+    keys = (key for number in range(len(corpus)) for key in corpus.picture_keys(number))
+    return bool(corpus.box_files) and any(objects.reads(box) for key in keys for box in corpus.boxes(key))
+
+
+def _wanted(objects: "Objects") -> str:
+    group = "" if objects.group is None else f" of the group {objects.group}"
+    return group + (f" labelled {', '.join(objects.labels)}" if objects.labels else "")

@@ -58,6 +58,29 @@ def test_a_mistake_is_answered_by_a_message_and_a_code(folder, capsys, arguments
     assert "Traceback" not in error
 
 
+@pytest.mark.parametrize(
+    ("line", "warned"),
+    [
+        ('{"image": "one", "boxes": [{"left": 0, "top": 0, "right": 9, "bottom": 9, "label": "Person"}]}', True),
+        ('{"image": "one", "group": "grounding", "boxes": [[0, 0, 9, 9]]}', True),
+        (
+            '{"image": "one", "group": "grounding", "boxes": '
+            '[{"left": 0, "top": 0, "right": 9, "bottom": 9, "label": "Person"}]}',
+            False,
+        ),
+    ],
+    ids=["no group", "no label", "read"],
+)
+def test_boxes_that_a_model_does_not_read_are_told(folder, capsys, line, warned):
+    (folder / "train.txt").write_text(f"IMGID:one\n{BLOCKS}", encoding="utf-8")
+    (folder / "boxes.jsonl").write_text(line, encoding="utf-8")
+    boxes = "model.backbone.views.0.regions.objects={source='boxes', group='grounding', count=1, labels=['person']}"
+    arguments = ["train", "umgf", "--encoders", "compact", "--data", str(folder), "--dry-run", "--set", boxes]
+    assert answer(arguments) == 0
+    told = "boxes of the group grounding labelled person, and no picture" in " ".join(capsys.readouterr().err.split())
+    assert told == warned
+
+
 def test_ctrl_c_says_how_to_go_on_and_resume_does(folder, capsys, monkeypatch):
     from contextlib import contextmanager
 
