@@ -14,6 +14,7 @@ from babelens.evaluation.demo_table import headline, report_table
 from babelens.evaluation.report import Report, write_report
 from babelens.models.batch import Row
 from babelens.models.tagger import Tagger
+from babelens.modules.late import LateBackbone
 from babelens.schema import Entity
 
 if TYPE_CHECKING:
@@ -74,9 +75,9 @@ def _look(tagger: Tagger, name: str, weights: np.ndarray, picture: Image.Image |
 
     None where the regions lie in no grid.
     """
-    regions = tagger.backbone.seeing()[name].regions
-    assert regions is not None, "a view that looks somewhere has regions"
-    if regions.grid is None:
+    backbone = tagger.backbone
+    regions = backbone.seeing()[name].regions if isinstance(backbone, LateBackbone) else None
+    if regions is None or regions.grid is None:
         return None
     rows, columns = regions.grid
     places = weights[regions.prefix : regions.prefix + rows * columns].reshape(rows, columns)
