@@ -193,7 +193,12 @@ def load_tagger(place: str | os.PathLike[str]) -> Tagger:
         weights = load_file(path)
     except SafetensorError as error:
         raise CheckpointError(f"{path}: expected safetensors weights, found a damaged file ({error})") from error
-    tagger = Tagger(model, TagSet(tuple(config["types"])), lambda part: Origin(folder=folder / part))
+    try:
+        tagger = Tagger(model, TagSet(tuple(config["types"])), lambda part: Origin(folder=folder / part))
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder}: expected a whole model, found a part that makes none: {error}") from error
     try:
         tagger.load_state_dict(weights)
     except RuntimeError as error:

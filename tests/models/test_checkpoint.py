@@ -98,6 +98,8 @@ DAMAGE = {
     "expected the weights of the declared model, found others": lambda folder: rewrite(folder, types=["PER"]),
     "model declaration": lambda folder: rewrite(folder, model={"backbone": 3}),
     "expected the folder of the model's part": lambda folder: (folder / "clip").rename(folder / "clap"),
+    "found a part that makes none: Unrecognized model": lambda folder: (folder / "resnet/config.json").write_text("{}"),
+    "found a part that makes none: Can't load": lambda folder: (folder / "clip/preprocessor_config.json").unlink(),
 }
 
 
