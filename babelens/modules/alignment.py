@@ -58,10 +58,12 @@ class Contrastive(msgspec.Struct, frozen=True, tag="contrastive", forbid_unknown
         Without `own_text` it has no layers for the text: whoever calls it brings them.
 
         Raises:
-            ValueError: the temperature is not above 0.
+            ValueError: the temperature is not above 0, or the width of the common space is none.
         """
         if not self.temperature > 0:
             raise ValueError(f"expected a temperature above 0, found {self.temperature}")
+        if self.dim is not None and self.dim < 1:
+            raise ValueError(f"alignment.dim: expected at least 1, found {self.dim}")
         text = self.projection(text_dim, text_dim) if own_text else None
         return ContrastiveAlignment(self, text, self.projection(image_dim, text_dim), image_dim)
 

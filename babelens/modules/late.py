@@ -64,6 +64,8 @@ class Late(msgspec.Struct, frozen=True, tag="late", forbid_unknown_fields=True):
         names = [view.name for view in self.views]
         if len(set(names)) < len(names):
             raise DeclarationError(f"model.backbone.views: expected different encoders, found {', '.join(names)}")
+        if self.joint is not None and self.joint < 1:
+            raise DeclarationError(f"model.backbone.joint: expected a width of at least 1, found {self.joint}")
 
     def build(self, origin: Callable[[str], Origin]) -> "LateBackbone":
         """The module; `origin` says where the part of each name comes from.

@@ -175,3 +175,8 @@ def test_module_projects_each_modality_and_counts_in_32_bits():
 def test_a_temperature_of_zero_is_refused():
     with pytest.raises(ValueError, match=r"above 0, found 0\.0"):
         Contrastive(temperature=0.0).build(8, 8)
+
+
+def test_a_common_space_of_no_width_is_refused():
+    with pytest.raises(ValueError, match=r"alignment\.dim: expected at least 1, found -1"):
+        Contrastive(dim=-1).build(8, 8)

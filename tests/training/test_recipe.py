@@ -79,6 +79,7 @@ def test_encoders_of_other_families_are_set_as_a_whole():
         (["training.seed=-1"], r"training.seed: expected 0 or more, below 2\^32, found -1"),
         (["training=3"], "Expected `object`, got `int`"),
         (["training.step_factor=0"], "training.step_factor: expected more than 0, at most 1, found 0"),
+        (["model.backbone.joint=0"], "model.backbone.joint: expected a width of at least 1, found 0"),
         (["model.views.0=1"], "expected the path of a field"),
         (["model.alpha=2"], "model.alpha: expected a share from 0 to 1, found 2"),
     ],

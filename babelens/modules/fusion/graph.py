@@ -42,8 +42,10 @@ class Graph(msgspec.Struct, frozen=True, tag="graph", forbid_unknown_fields=True
         """The module for words of width `dim` and objects of width `region_dim`; None leaves the words' path alone.
 
         Raises:
-            ValueError: the heads do not divide the width of the nodes, or there is no layer.
+            ValueError: a width is none, the heads do not divide that of the nodes, or there is no layer.
         """
+        if min(self.dim, self.inner) < 1:
+            raise ValueError(f"graph: expected widths of at least 1, found dim {self.dim} and inner {self.inner}")
         if self.heads < 1 or self.dim % self.heads:
             raise ValueError(f"graph: expected heads that divide the width {self.dim}, found {self.heads}")
         if self.layers < 1:

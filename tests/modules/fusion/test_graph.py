@@ -209,3 +209,5 @@ def test_settings_that_make_no_graph_are_refused():
         Graph(dim=10, heads=4).build(TEXT, REGION)
     with pytest.raises(ValueError, match="1 layer or more, found 0"):
         Graph(layers=0).build(TEXT, REGION)
+    with pytest.raises(ValueError, match="found dim 0 and inner 256"):
+        Graph(dim=0).build(TEXT, REGION)
