@@ -1,4 +1,4 @@
-"""CropGroup of a picture as one row of tokens for the layers of CLIP, as MKGFormer reads pictures."""
+"""Crops of a picture as one row of tokens for the layers of CLIP, as MKGFormer reads pictures."""
 
 import math
 from dataclasses import replace
