@@ -253,6 +253,9 @@ def read_voc(path: Path, problems: Problems) -> list[Box]:
     except ElementTree.ParseError as error:
         problems.add(error.position[0], "XML", str(error))
         return []
+    except (LookupError, ValueError) as error:  # an encoding that is not known, or another than the bytes are in
+        problems.add(1, "XML in an encoding that is known", str(error))
+        return []
     boxes: list[Box] = []
     for number, thing in enumerate(root.iter("object"), 1):
         place = f"object[{number}]"

@@ -215,3 +215,8 @@ def test_boxes_of_rows_to_predict(folder, source):
     assert found(boxes=[other]) == [[0], [1], [2], []]
     other.rename((folder / source).parent / "boxes.jsonl")
     assert found() == [[0], [1], [2], []]
+
+
+def test_an_encoding_that_nobody_knows_is_told(tmp_path):
+    (tmp_path / "a.xml").write_text('<?xml version="1.0" encoding="klingon"?><annotation/>', encoding="utf-8")
+    assert "expected XML in an encoding that is known" in str(refused(tmp_path))

@@ -46,6 +46,8 @@ class CrossAttention(msgspec.Struct, frozen=True, tag="cross-attention", forbid_
         """
         if self.heads < 1 or dim % self.heads:
             raise ValueError(f"expected heads that divide the width {dim}, found {self.heads}")
+        if self.expansion < 1:
+            raise ValueError(f"expected an expansion of 1 or more, found {self.expansion}")
         return CrossAttentionFusion(self, dim)
 
 

@@ -36,6 +36,8 @@ class Interaction(msgspec.Struct, frozen=True, tag="interaction", forbid_unknown
         """
         if self.heads < 1 or dim % self.heads:
             raise ValueError(f"expected heads that divide the width {dim}, found {self.heads}")
+        if self.expansion < 1:
+            raise ValueError(f"expected an expansion of 1 or more, found {self.expansion}")
         return InteractionFusion(self, dim, region_dim)
 
 

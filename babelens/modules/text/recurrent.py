@@ -4,6 +4,7 @@ Lample et al. (2016) spell words with an LSTM, Ma and Hovy (2016) with a convolu
 both (HBiLSTM-CRF, CNN-BiLSTM-CRF) and with neither (BiLSTM-CRF, Huang et al., 2015).
 """
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -89,7 +90,7 @@ class Recurrent(Struct, frozen=True, tag="recurrent", forbid_unknown_fields=True
             raise InputError("a recurrent text encoder learns its vocabulary from training words; found none")
         if self.vectors is None:
             return RecurrentEncoder(self, Vocabulary.learn(origin.words(), self.vocabulary))
-        vocabulary, table, coverage = self._load(origin.words(), Path(self.vectors).expanduser())
+        vocabulary, table, coverage = self._load(origin.words(), Path(os.path.expanduser(self.vectors)))
         return RecurrentEncoder(self, vocabulary, table, coverage)
 
     def _load(self, words: Iterable[Sequence[str]], path: Path) -> Loaded:

@@ -229,3 +229,5 @@ def test_dropout_falls_on_what_attention_adds(inputs):
 def test_heads_must_divide_the_width():
     with pytest.raises(ValueError, match="divide the width 10, found 4"):
         CrossAttention(heads=4).build(10, 10)
+    with pytest.raises(ValueError, match="expansion of 1 or more, found 0"):
+        CrossAttention(heads=2, expansion=0).build(10, 10)
