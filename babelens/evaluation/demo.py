@@ -26,6 +26,7 @@ from babelens.training.progress import ConsoleReport
 from babelens.training.recipe import Recipe, read_recipe
 from babelens.training.state import write_json
 
+SEED = 1  # early trials that shaped the encoders showed scores of the test part of seed 0
 EPOCHS = 4  # as many as fit well into the six minutes that the demo may take on two cores
 
 
@@ -41,7 +42,7 @@ class Demo:
     flipped: float
 
 
-def run_demo(out: Path, console: Console, *, seed: int = 0, rows: int = 20_000, epochs: int | None = None) -> Demo:
+def run_demo(out: Path, console: Console, *, seed: int = SEED, rows: int = 20_000, epochs: int | None = None) -> Demo:
     """Make the corpus, train both models, try them on the test part, print one table and write the report.
 
     `out` gets corpus, runs, model, results.json and report.html; runs of an earlier demo there are replaced.
