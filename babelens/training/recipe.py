@@ -153,9 +153,21 @@ def _change(whole: dict[str, Any], setting: str) -> None:
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        value = text
-    if text in ("none", "null"):
-        value = None
+        value = None if text in ("none", "null") else text
+    _put(whole, path, value)
+    if value is None and not _readable(whole):
+        _put(whole, path, text)  # a field that knows the word itself, such as `characters`
+
+
+def _readable(whole: dict[str, Any]) -> bool:
+    try:
+        msgspec.convert(whole, Recipe)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _put(whole: dict[str, Any], path: str, value: object) -> None:
     place: Any = whole
     *parents, last = path.split(".")
     try:

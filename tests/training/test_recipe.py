@@ -128,3 +128,12 @@ def test_a_broken_recipe_file_is_named(tmp_path, content, message):
     path.write_text(content, encoding="utf-8")
     with pytest.raises(RecipeError, match=message):
         read_recipe(str(path))
+
+
+def test_none_is_nothing_or_the_word_as_the_field_has_it():
+    settings = ["model.backbone.text.characters=none", "training.clip=none", "model.backbone.text.vectors=none"]
+    recipe = read_recipe("cnn-bilstm-crf", settings=settings)
+    assert (recipe.model.backbone.text.characters, recipe.model.backbone.text.vectors) == ("none", None)
+    assert recipe.training.clip is None
+    with pytest.raises(RecipeError, match="null|none"):
+        read_recipe("2m-ner", settings=["training.batch=none"])
