@@ -10,13 +10,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
-import torch
-from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch.utils.tensorboard import SummaryWriter
 
 from babelens.data import Corpus
-from babelens.models.batch import Batch, Collator, CorpusRows
+from babelens.models.batch import Collator, CorpusRows
 from babelens.models.checkpoint import new_tagger, save_tagger
 from babelens.models.decode import batches_of, decode_corpus
 from babelens.models.draw import Epoch
@@ -24,15 +22,13 @@ from babelens.models.spec import to_plain
 from babelens.models.tagger import Tagger
 from babelens.schema import InputError, TagSet
 from babelens.scoring.scores import score
-from babelens.training.optimizer import WeightAverage, gradients_finite, make_optimizer, rate_share
+from babelens.training.optimizer import WeightAverage, make_optimizer
+from babelens.training.processes import make_accelerator
 from babelens.training.progress import Report
 from babelens.training.recipe import Recipe, Training
 from babelens.training.sampler import epoch_batches
 from babelens.training.state import Progress, ResumeError, load_state, save_state, write_json
-
-
-class TrainingError(InputError):
-    """Training that cannot go on: the message says at which step, with which rows, and why."""
+from babelens.training.step import in_groups, optimize
 
 
 class Interrupted(InputError):
@@ -146,89 +142,10 @@ def train(
     return Trained(out / "model", progress.best, progress.best_epoch + 1, progress.history)
 
 
-def optimize(
-    accelerator: Accelerator,
-    model: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    group: list[Batch],
-    settings: Training,
-    step: int,
-    steps: int,
-) -> dict[str, float]:
-    """Make one step of the optimiser on the mean loss of a group of batches; returns the losses by name.
-
-    Random numbers (dropout) are drawn from (seed, step), so that a run that was stopped goes on exactly.
-
-    Raises:
-        TrainingError: the loss or a gradient is not finite; the weights are then as before the step.
-    """
-    torch.manual_seed((settings.seed << 32) + step)
-    optimizer.zero_grad(set_to_none=True)
-    sums: dict[str, float] = {}
-    for batch in group:
-        losses = model(batch.to(accelerator.device))
-        named = {"total": losses.total, **losses.parts}
-        values = torch.stack([value.detach().float() for value in named.values()]).tolist()
-        if not all(math.isfinite(value) for value in values):
-            found = ", ".join(f"{name} {value:g}" for name, value in zip(named, values, strict=True))
-            raise TrainingError(
-                f"step {step + 1}: the loss is not finite ({found}) for the rows {', '.join(batch.ids)}"
-            )
-        accelerator.backward(losses.total / len(group))
-        for name, value in zip(named, values, strict=True):
-            sums[name] = sums.get(name, 0.0) + value / len(group)
-    if settings.clip is not None:
-        accelerator.clip_grad_norm_(model.parameters(), settings.clip)
-    if accelerator.scaler is None and not gradients_finite(model.parameters()):
-        ids = ", ".join(name for batch in group for name in batch.ids)
-        raise TrainingError(f"step {step + 1}: a gradient is not finite for the rows {ids}")
-    share = rate_share(settings, step, steps)
-    for entry in optimizer.param_groups:
-        entry["lr"] = entry["full_rate"] * share
-    optimizer.step()
-    return sums
-
-
 def validate(tagger: Tagger, corpus: Corpus, collator: Collator, report: Report) -> float:
     """Micro F1 (per cent) of a tagger on a corpus."""
     entities, _ = decode_corpus(tagger, corpus, collator=collator, step=report.validated)
     return score([example.entities for example in corpus], entities).micro.f1
-
-
-def make_accelerator(tagger: Tagger, settings: Training, device: str | None) -> Accelerator:
-    """One process on one device, in the precision that the recipe asks for.
-
-    "auto" is bf16 where a GPU has it, or where a CPU has it and the encoder is wide enough to gain from it.
-
-    Raises:
-        TrainingError: the run was started as several processes, or on a device that is not there.
-    """
-    precision = settings.precision
-    on_gpu = torch.cuda.is_available() and device != "cpu"
-    known = ["cpu", *(["cuda", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))] if on_gpu else [])]
-    if device is not None and device not in known:
-        raise TrainingError(f"--device: expected a device of this machine ({', '.join(known)}), found {device!r}")
-    if precision == "auto":
-        wide = tagger.backbone.text.dim >= 512 and torch.cpu._is_avx512_bf16_supported()  # pyright: ignore[reportAttributeAccessIssue]
-        precision = "bf16" if (torch.cuda.is_bf16_supported() if on_gpu else wide) else "fp32"
-    if device is not None and device.startswith("cuda:"):
-        torch.cuda.set_device(device)
-    accelerator = Accelerator(mixed_precision="no" if precision == "fp32" else precision, cpu=device == "cpu")
-    if accelerator.num_processes > 1:
-        raise TrainingError("expected one process; training on several is not built yet")
-    return accelerator
-
-
-def in_groups(batches: Iterator[Batch], size: int) -> Iterator[list[Batch]]:
-    """Runs of `size` batches; the last may be shorter."""
-    group: list[Batch] = []
-    for batch in batches:
-        group.append(batch)
-        if len(group) == size:
-            yield group
-            group = []
-    if group:
-        yield group
 
 
 @contextmanager

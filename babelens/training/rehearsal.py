@@ -16,9 +16,10 @@ from babelens.models.decode import batches_of, ordered_batches
 from babelens.models.draw import Epoch
 from babelens.models.tagger import Tagger
 from babelens.schema import TagSet
-from babelens.training.loop import make_accelerator, optimize
 from babelens.training.optimizer import make_optimizer
+from babelens.training.processes import make_accelerator
 from babelens.training.recipe import Recipe
+from babelens.training.step import optimize
 
 
 def rehearse(recipe: Recipe, corpus: Corpus, console: Console, *, device: str | None = None, steps: int = 3) -> None:

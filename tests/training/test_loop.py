@@ -17,7 +17,8 @@ from babelens.modules.fusion.cross_attention import CrossAttention
 from babelens.modules.late import Late, View
 from babelens.modules.text.transformer import Transformer
 from babelens.modules.vision.clip import Clip
-from babelens.training.loop import Interrupted, TrainingError, train
+from babelens.training.errors import TrainingError
+from babelens.training.loop import Interrupted, train
 from babelens.training.progress import Report
 from babelens.training.recipe import Recipe, Training
 from babelens.training.state import ResumeError
