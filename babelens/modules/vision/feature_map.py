@@ -3,12 +3,14 @@
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import msgspec
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from babelens.modules.declaration import DeclarationError
 from babelens.modules.origin import Origin
 from babelens.modules.shapes import Pixels, Regions
+from babelens.modules.vision.folding import fold_norms
 from babelens.modules.vision.grid_encoder import GridEncoder
 from babelens.modules.vision.positions import grid_positions
 from babelens.modules.vision.tower import Tower, build_tower, read_pictures
@@ -95,6 +97,9 @@ class FeatureMapEncoder(GridEncoder):
         layout = tower.layout._replace(prefix=0, rows=1, columns=1) if declaration.pool else tower.layout
         self.statistics, self.pool = declaration.norm, declaration.pool
         super().__init__(tower.encoder, tower.transform, layout, dim, trained=declaration.trained, always=True)
+        fold_norms(tower.encoder)
+        # Convolutions over channels-last maps need no reordering, on processors and on GPUs.
+        tower.encoder.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.skipped = tower.layout.prefix
         placed = declaration.positions
         if placed and layout.rows != layout.columns:
