@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -57,22 +58,62 @@ def save_tagger(tagger: Tagger, folder: Path, facts: dict[str, Any] | None = Non
     beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         _write(tagger, beside, facts or {})
+        sync(beside)
         replace_folder(beside, folder)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(beside, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror, os.fspath(folder)) from error
         raise
 
 
 def replace_folder(new: Path, place: Path) -> None:
     """Put a finished folder in its place; the one that stood there goes only after the new one is in."""
-    old = None
-    if place.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{place.name}-old-", dir=place.parent))
-        os.replace(place, old / place.name)
     os.chmod(new, 0o755)
-    os.replace(new, place)
-    if old is not None:
+    try:
+        if place.exists():
+            old = tempfile.mkdtemp(prefix=f"{_old(place)}-", dir=place.parent)
+            os.replace(place, Path(old) / place.name)
+        os.replace(new, place)
+    except BaseException:
+        put_back(place)
+        raise
+    sync_folder(place.parent)
+    put_back(place)
+
+
+def put_back(place: Path) -> None:
+    """Finish what a killed `replace_folder` left: the folder moved away comes back, or goes if the new one is in."""
+    for old in [path for path in place.parent.iterdir() if path.name.startswith(f"{_old(place)}-")]:
+        if not place.exists() and (old / place.name).exists():
+            os.replace(old / place.name, place)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _old(place: Path) -> str:
+    return f".{place.name}-old"
+
+
+def sync(folder: Path) -> None:
+    """Wait until a folder and all that is in it lie on the disk, and not in memory only."""
+    for path in folder.rglob("*"):
+        if path.is_dir():
+            sync_folder(path)
+        else:
+            with open(path, "rb+") as file:
+                os.fsync(file.fileno())
+    sync_folder(folder)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder lie on the disk, where the system can say so of folders."""
+    if os.name != "posix":
+        return
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def _write(tagger: Tagger, folder: Path, facts: dict[str, Any]) -> None:
@@ -94,13 +135,14 @@ def save_weights(weights: Mapping[str, Tensor], path: Path) -> None:
     """Write tensors as safetensors.
 
     Raises:
-        OSError: the disk is full (ENOSPC) or does not allow writing.
+        OSError: the disk is full or does not allow writing; its `errno` says which.
     """
     try:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, path)
     except SafetensorError as error:
-        number = errno.ENOSPC if f"os error {errno.ENOSPC}" in str(error) else errno.EIO
-        raise OSError(number, os.strerror(number), os.fspath(path.parent.parent)) from error
+        found = re.search(r"os error (\d+)", str(error))
+        number = int(found[1]) if found else errno.EIO
+        raise OSError(number, os.strerror(number), os.fspath(path)) from error
 
 
 def _made(folder: Path) -> Path:

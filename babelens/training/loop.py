@@ -1,6 +1,6 @@
 """The training loop: batches in an order that is a function of the seed, losses, steps, choice on validation."""
 
-import json
+import errno
 import math
 import signal
 import time
@@ -11,30 +11,26 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 from accelerate.utils import set_seed
-from torch.utils.tensorboard import SummaryWriter
 
 from babelens.data import Corpus
-from babelens.models.batch import Collator, CorpusRows
-from babelens.models.checkpoint import new_tagger, save_tagger
+from babelens.models.batch import Batch, Collator, CorpusRows
+from babelens.models.checkpoint import CheckpointError, new_tagger, read_config, save_tagger
 from babelens.models.decode import batches_of, decode_corpus
 from babelens.models.draw import Epoch
 from babelens.models.spec import to_plain
 from babelens.models.tagger import Tagger
 from babelens.schema import InputError, TagSet
 from babelens.scoring.scores import score
+from babelens.training.claim import claim, locked
+from babelens.training.errors import DiskFull, Halted, Interrupted, ResumeError
+from babelens.training.log import RunLog
 from babelens.training.optimizer import WeightAverage, make_optimizer
 from babelens.training.processes import make_accelerator
 from babelens.training.progress import Report
 from babelens.training.recipe import Recipe, Training
 from babelens.training.sampler import epoch_batches
-from babelens.training.state import Progress, ResumeError, load_state, save_state, write_json
+from babelens.training.state import Progress, State, clean, load_state, save_state, saved_steps, write_json
 from babelens.training.step import in_groups, optimize
-
-
-class Interrupted(InputError):
-    """Training was stopped from outside; its state is saved, and the message says how to go on."""
-
-    exit_code = 130
 
 
 class Trained(NamedTuple):
@@ -58,19 +54,32 @@ def train(
 ) -> Trained:
     """Train a recipe and leave the model of the best validation F1 in `out`/model.
 
-    `out` also gets history.json, TensorBoard logs and, after every epoch and on Ctrl-C, the state that `resume` goes
-    on with. Test data has no way in.
+    `out` also gets history.json, losses.jsonl (all steps), TensorBoard logs and the state that `resume` goes on with:
+    after every epoch, every `save_minutes` within one, on Ctrl-C, and where the next rows cannot be had. A run killed
+    at any moment and gone on with gives on the CPU, with as many threads and the same versions, bit for bit what it
+    would have given undisturbed. Test data has no way in.
 
     Raises:
         TrainingError: the loss or a gradient is not a finite number.
+        Halted: the next rows cannot be had (a worker died, a picture is missing where none may be); the state is saved.
+        DiskFull: the disk has no room for the state or the model; what was saved before is whole.
         ResumeError: there is nothing to go on with, or data or recipe are not those of the run.
         Interrupted: Ctrl-C or a termination signal; the state is saved.
     """
-    settings, report = recipe.training, report or Report()
-    if settings.pictures == "pairs":
+    if recipe.training.pictures == "pairs":
         training, validation = training.pairs(), validation.pairs()
     out.mkdir(parents=True, exist_ok=True)
-    _claim(recipe, training, validation, out, resume)
+    with locked(out):
+        claim(recipe, training, validation, out, resume)
+        clean(out)
+        with room(out):
+            return _train(recipe, training, validation, out, device, resume, report or Report())
+
+
+def _train(
+    recipe: Recipe, training: Corpus, validation: Corpus, out: Path, device: str | None, resume: bool, report: Report
+) -> Trained:
+    settings, place = recipe.training, out / "model"
     set_seed(settings.seed)
     tagger = new_tagger(recipe.model, TagSet(training.types), lambda: (example.words for example in training))
     accelerator = make_accelerator(tagger, settings, device)
@@ -78,73 +87,168 @@ def train(
     optimizer = make_optimizer(tagger, settings)
     average = WeightAverage(tagger, settings.average) if settings.average is not None else None
     progress = Progress()
-    if resume:
-        progress, weights, optimizer_state, mean = load_state(out)
-        tagger.load_state_dict(weights)
-        optimizer.load_state_dict(optimizer_state)
-        if average is not None and mean is not None:
-            average.mean = {name: value.to(accelerator.device) for name, value in mean.items()}
+    if resume and (state := load_state(out, report.note)) is not None:
+        progress = state.progress
+        tagger.load_state_dict(state.weights)
+        optimizer.load_state_dict(state.optimizer)
+        if average is not None and state.average is not None:
+            for name, value in state.average.items():
+                average.mean[name].copy_(value)
+        if accelerator.scaler is not None and progress.scaler is not None:
+            accelerator.scaler.load_state_dict(progress.scaler)
+        del state
     model, optimizer = accelerator.prepare(tagger, optimizer)
     rows, collator = CorpusRows(training), tagger.collator(settings.pixel_memory)
     validation_collator = tagger.collator(settings.pixel_memory // 4)
     per_epoch = math.ceil(math.ceil(len(training) / settings.batch) / settings.accumulate)
     steps = per_epoch * settings.epochs
-    log = SummaryWriter(str(out / "tensorboard"))
+    started = saved = time.monotonic()
+    started -= progress.seconds
 
     def keep() -> None:
-        mean = average.mean if average is not None else None
-        save_state(out, progress, tagger.state_dict(), optimizer.state_dict(), mean)
+        nonlocal saved
+        log.flush()
+        progress.seconds = time.monotonic() - started
+        progress.scaler = None if accelerator.scaler is None else accelerator.scaler.state_dict()
+        mean = None if average is None else average.mean
+        save_state(out, State(progress, tagger.state_dict(), optimizer.state_dict(), mean), settings.keep)
+        saved = time.monotonic()
 
-    report.start(settings.epochs, per_epoch, progress.epoch)
-    started = time.monotonic() - progress.seconds
-    with stop_signals() as stopped, report:
-        while progress.epoch < settings.epochs and not _patience_over(progress, settings):
-            batches = epoch_batches(training.lengths, settings.batch, seed=settings.seed, epoch=progress.epoch)
-            remaining = batches[progress.batch :]
-            epoch = Epoch(settings.seed, progress.epoch)
-            groups = batches_of(rows, collator, remaining, labelled=True, workers=settings.workers, epoch=epoch)
-            model.train()
-            for group in in_groups(groups, settings.accumulate):
-                losses = optimize(accelerator, model, optimizer, group, settings, progress.step, steps)
-                progress.step += 1
-                progress.batch += len(group)
-                for name, value in losses.items():
-                    progress.sums[name] = progress.sums.get(name, 0.0) + value
-                if average is not None:
-                    average.update(tagger, progress.step)
-                if progress.step % 10 == 0:
-                    for name, value in losses.items():
-                        log.add_scalar(f"loss/{name}", value, progress.step)
-                report.step(losses, progress.best)
-                if stopped():
-                    progress.seconds = time.monotonic() - started
-                    keep()
-                    raise Interrupted(
-                        f"stopped in epoch {progress.epoch + 1} at step {progress.step}; the state is saved: "
-                        f"run the same command with --resume to go on"
-                    )
-            with averaged(tagger, average):
-                f1 = validate(tagger, validation, validation_collator, report)
-                means = {name: value / per_epoch for name, value in progress.sums.items()}
-                progress.seconds = time.monotonic() - started
-                entry = {"epoch": progress.epoch + 1, "step": progress.step, "losses": means, "validation_f1": f1}
-                progress.history.append({**entry, "seconds": round(progress.seconds, 1)})
-                log.add_scalar("validation/f1", f1, progress.step)
-                if f1 > progress.best:
-                    progress.best, progress.best_epoch = f1, progress.epoch
-                    facts = {"validation_f1": round(f1, 4), "epoch": progress.epoch + 1, "recipe": to_plain(recipe)}
-                    save_tagger(tagger, out / "model", facts)
-            progress.epoch, progress.batch, progress.sums = progress.epoch + 1, 0, {}
+    def keep_model() -> None:
+        facts = {"validation_f1": round(progress.best, 4), "epoch": progress.best_epoch + 1}
+        with averaged(tagger, average):
+            save_tagger(tagger, place, {**facts, "recipe": to_plain(recipe)})
+
+    def validated(count: int) -> None:
+        report.validated(count)
+        if stopped():
+            raise Interrupted(_stopped(progress))
+
+    if resume:
+        report.note(_where(progress, settings, out))
+    report.start(settings.epochs, per_epoch, progress.step)
+    with stop_signals() as stopped, report, RunLog(out, progress.step) as log:
+        # The state is saved before the model and the history are: what a kill in between has left out is made up for.
+        if progress.history:
             write_json(out / "history.json", progress.history)
+        if progress.best_epoch >= 0 and _epoch_of(place) != progress.best_epoch + 1:
+            if progress.batch == 0 and progress.best_epoch == progress.epoch - 1:
+                keep_model()
+            elif not place.exists():
+                raise ResumeError(
+                    f"{place}: expected the model of epoch {progress.best_epoch + 1}, found none; put it back"
+                )
+        try:
+            while not _finished(progress, settings):
+                batches = epoch_batches(training.lengths, settings.batch, seed=settings.seed, epoch=progress.epoch)
+                remaining = batches[progress.batch :]
+                epoch = Epoch(settings.seed, progress.epoch)
+                made = batches_of(rows, collator, remaining, labelled=True, workers=settings.workers, epoch=epoch)
+                model.train()
+                for group in in_groups(_had(made, progress, stopped), settings.accumulate):
+                    losses = optimize(accelerator, model, optimizer, group, settings, progress.step, steps)
+                    progress.step += 1
+                    progress.batch += len(group)
+                    for name, value in losses.items():
+                        progress.sums[name] = progress.sums.get(name, 0.0) + value
+                    if average is not None:
+                        average.update(tagger, progress.step)
+                    log.step(progress.step, losses)
+                    report.step(losses, progress.best)
+                    if stopped():
+                        raise Interrupted(_stopped(progress))
+                    if settings.save_minutes is not None and time.monotonic() - saved >= 60 * settings.save_minutes:
+                        keep()
+                with averaged(tagger, average):
+                    f1 = validate(tagger, validation, validation_collator, validated)
+                log.validated(progress.step, f1)
+                means = {name: value / per_epoch for name, value in progress.sums.items()}
+                entry = {"epoch": progress.epoch + 1, "step": progress.step, "losses": means, "validation_f1": f1}
+                progress.history.append({**entry, "seconds": round(time.monotonic() - started, 1)})
+                better = f1 > progress.best
+                if better:
+                    progress.best, progress.best_epoch = f1, progress.epoch
+                progress.epoch, progress.batch, progress.sums = progress.epoch + 1, 0, {}
+                keep()
+                if better:
+                    keep_model()
+                write_json(out / "history.json", progress.history)
+                report.epoch(progress.history[-1], progress.best_epoch + 1)
+        except (Interrupted, Halted):
             keep()
-            report.epoch(progress.history[-1], progress.best_epoch + 1)
-    log.close()
-    return Trained(out / "model", progress.best, progress.best_epoch + 1, progress.history)
+            raise
+    return Trained(place, progress.best, progress.best_epoch + 1, progress.history)
 
 
-def validate(tagger: Tagger, corpus: Corpus, collator: Collator, report: Report) -> float:
-    """Micro F1 (per cent) of a tagger on a corpus."""
-    entities, _ = decode_corpus(tagger, corpus, collator=collator, step=report.validated)
+GO_ON = "the state is saved: run the same command with --resume to go on"
+
+
+def _had(batches: Iterator[Batch], progress: Progress, stopped: Callable[[], bool]) -> Iterator[Batch]:
+    """The batches; where one cannot be had, an error that lets the state be saved, for it is whole between steps.
+
+    A Ctrl-C reaches the workers as well, so that they may be gone before it is asked about.
+    """
+    try:
+        yield from batches
+    except (InputError, OSError, RuntimeError) as error:
+        if stopped():
+            raise Interrupted(_stopped(progress)) from error
+        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
+            raise
+        raise Halted(f"no rows for step {progress.step + 1} of epoch {progress.epoch + 1}: {error}; {GO_ON}") from error
+
+
+def _stopped(progress: Progress) -> str:
+    return f"stopped in epoch {progress.epoch + 1} at step {progress.step}; {GO_ON}"
+
+
+def _where(progress: Progress, settings: Training, out: Path) -> str:
+    """From where a run goes on."""
+    if _finished(progress, settings):
+        return f"{out}: the run is finished already, after {progress.epoch} epochs"
+    if not progress.step:
+        return f"{out}: the run had not saved a state yet; it begins anew"
+    return f"{out}: goes on in epoch {progress.epoch + 1}, after step {progress.step}"
+
+
+def _finished(progress: Progress, settings: Training) -> bool:
+    over = settings.patience is not None and progress.epoch - 1 - progress.best_epoch >= settings.patience > 0
+    return over or progress.epoch >= settings.epochs
+
+
+def _epoch_of(model: Path) -> int | None:
+    """The epoch that a model folder is of, or None where there is no whole one."""
+    try:
+        return read_config(model).get("epoch")
+    except CheckpointError:
+        return None
+
+
+@contextmanager
+def room(out: Path) -> Iterator[None]:
+    """Say of a disk that fills what is lost and what is whole.
+
+    Raises:
+        DiskFull: instead of the system's error.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        steps = saved_steps(out)
+        kept = (
+            f"the state of step {steps[-1]} is whole" if steps else "no state was saved before, so that it begins anew"
+        )
+        raise DiskFull(
+            f"the disk is full: {error.filename or out} could not be written; {kept}: make room, then run the same "
+            "command with --resume"
+        ) from error
+
+
+def validate(tagger: Tagger, corpus: Corpus, collator: Collator, step: Callable[[int], None] | None = None) -> float:
+    """Micro F1 (per cent) of a tagger on a corpus; `step` is called with the number of rows done after each batch."""
+    entities, _ = decode_corpus(tagger, corpus, collator=collator, step=step)
     return score([example.entities for example in corpus], entities).micro.f1
 
 
@@ -182,32 +286,3 @@ def stop_signals() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _patience_over(progress: Progress, settings: Training) -> bool:
-    return settings.patience is not None and progress.epoch - 1 - progress.best_epoch >= settings.patience > 0
-
-
-def _claim(recipe: Recipe, training: Corpus, validation: Corpus, out: Path, resume: bool) -> None:
-    """Write down what is trained on what, or, to go on, check that it is the same."""
-    path = out / "run.json"
-    plain = {
-        "recipe": to_plain(recipe),
-        "types": list(training.types),
-        "training": {"rows": len(training), "digest": training.digest},
-        "validation": {"rows": len(validation), "digest": validation.digest},
-    }
-    plain = json.loads(json.dumps(plain))  # as it will be read back: lists for tuples
-    if not resume:
-        if (out / "state").exists():
-            raise ResumeError(
-                f"{out}: a run stands here already; add --resume to go on with it, or choose another --out"
-            )
-        write_json(path, plain)
-        return
-    if not path.is_file():
-        raise ResumeError(f"{out}: expected a run to go on with, found none (no run.json)")
-    before = json.loads(path.read_text(encoding="utf-8"))
-    for field, value in plain.items():
-        if before.get(field) != value:
-            raise ResumeError(f"{path}: expected the {field} of the run, found another; start anew with another --out")

@@ -12,7 +12,10 @@ class Report:
     """Says nothing: the report of a run that nobody watches."""
 
     def start(self, epochs: int, steps: int, done: int) -> None:
-        """A run of `epochs` epochs of `steps` steps starts, `done` epochs being done."""
+        """A run of `epochs` epochs of `steps` steps starts, `done` steps being done."""
+
+    def note(self, text: str) -> None:
+        """Something that a person should know of."""
 
     def step(self, losses: Mapping[str, float], best: float) -> None:
         """A step was made; `best` is the best validation F1 so far, below 0 if there is none."""
@@ -55,7 +58,11 @@ class ConsoleReport(Report):
     def start(self, epochs: int, steps: int, done: int) -> None:
         """Set the length of the bar."""
         self._epochs = epochs
-        self._bar.update(self._task, total=epochs * steps, completed=done * steps)
+        self._bar.update(self._task, total=epochs * steps, completed=done)
+
+    def note(self, text: str) -> None:
+        """Print it."""
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def step(self, losses: Mapping[str, float], best: float) -> None:
         """Move the bar and show the losses."""

@@ -27,6 +27,9 @@ class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     epochs without a better validation F1 after which training ends; `average` is the decay of a running mean of the
     weights, which is then what is validated and saved; `pixel_memory` is the number of bytes of cut pictures that each
     process keeps.
+    The state of a run is saved after every epoch, and within one whenever `save_minutes` have gone by (0: after every
+    step, none: never); the last `keep` states stay. These two, `workers` and `pixel_memory` change no result, and may
+    be others when a run goes on.
     `pictures` says what becomes of a row of several pictures: "join" shows the model all of them at once, "pairs" makes
     it so many pairs of the sentence with one picture, in training and validation, as the paper counts its data.
     """
@@ -50,9 +53,11 @@ class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     patience: int | None = None
     workers: int = 0
     pixel_memory: int = 1 << 30
+    save_minutes: float | None = 30.0
+    keep: int = 2
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch", "accumulate", "step_epochs"):
+        for name in ("epochs", "batch", "accumulate", "step_epochs", "keep"):
             if getattr(self, name) < 1:
                 raise RecipeError(f"training.{name}: expected 1 or more, found {getattr(self, name)}")
         for name, rate in [("rate", self.rate), *((f"rates.{part}", own) for part, own in self.rates.items())]:
@@ -63,6 +68,8 @@ class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for name in ("decay", "workers", "pixel_memory"):
             if not getattr(self, name) >= 0:
                 raise RecipeError(f"training.{name}: expected 0 or more, found {getattr(self, name)}")
+        if self.save_minutes is not None and not self.save_minutes >= 0:
+            raise RecipeError(f"training.save_minutes: expected 0 or more, or none, found {self.save_minutes}")
         if not 0 <= self.seed < 1 << 32:
             raise RecipeError(f"training.seed: expected 0 or more, below 2^32, found {self.seed}")
         if not 0 < self.step_factor <= 1:
@@ -71,6 +78,10 @@ class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             share = getattr(self, name)
             if share is not None and not 0 <= share < 1:
                 raise RecipeError(f"training.{name}: expected a share from 0 to below 1, found {share}")
+
+
+# What may change between a run and its resume.
+FREE = ("save_minutes", "keep", "workers", "pixel_memory")
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,28 +1,36 @@
-"""What a run needs to go on where it stopped, written beside and renamed: a state on disk is always whole."""
+"""What a run needs to go on where it stopped, written beside and renamed: a state on disk is always whole.
 
+`OUT/state` holds a folder for each of the last steps that were saved, named by the number of the step.
+"""
+
+import errno
 import json
+import os
 import shutil
 import tempfile
+import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from babelens.models.checkpoint import replace_folder, save_weights
-from babelens.schema import InputError
+from babelens.models.checkpoint import put_back, save_weights, sync, sync_folder
+from babelens.training.errors import ResumeError
 
 STATE = "state"
-
-
-class ResumeError(InputError):
-    """A run that cannot be gone on with: the message says why."""
+WEIGHTS, AVERAGE, OPTIMIZER = "weights.safetensors", "average.safetensors", "optimizer.pt"
+CHECKSUMS, PROGRESS = "checksums.json", "progress.json"
 
 
 class Progress(msgspec.Struct, forbid_unknown_fields=True):
-    """Where a run stands: `epoch` and `batch` are those to be done next; `step` counts optimiser steps."""
+    """Where a run stands: `epoch` and `batch` are those to be done next; `step` counts optimiser steps.
+
+    `sums` are the losses of the epoch so far, `scaler` is the state of the scaling of losses in fp16.
+    """
 
     epoch: int = 0
     batch: int = 0
@@ -32,56 +40,177 @@ class Progress(msgspec.Struct, forbid_unknown_fields=True):
     sums: dict[str, float] = {}
     seconds: float = 0.0
     history: list[dict[str, Any]] = []
+    scaler: dict[str, int | float] | None = None
 
 
-def save_state(
-    out: Path,
-    progress: Progress,
-    weights: dict[str, Tensor],
-    optimizer: dict[str, Any],
-    average: dict[str, Tensor] | None,
-) -> None:
-    """Write the whole state of a run into `out`/state.
+class State(NamedTuple):
+    """The state of a run after a step."""
+
+    progress: Progress
+    weights: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    average: dict[str, Tensor] | None
+
+
+def saved_steps(out: Path) -> list[int]:
+    """The steps whose states lie in `out`, ascending."""
+    folder = out / STATE
+    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit()) if folder.is_dir() else []
+
+
+def step_folder(out: Path, step: int) -> Path:
+    """Where the state after a step lies."""
+    return out / STATE / f"{step:08d}"
+
+
+def save_state(out: Path, state: State, keep: int = 2) -> None:
+    """Write the state of a run, then remove all but the newest `keep`.
+
+    The weights after a step are one: where they are saved already, only the progress is written anew.
 
     Raises:
-        OSError: the disk is full or does not allow writing; the state before stays.
+        OSError: the disk is full or does not allow writing; the states before stay.
     """
-    beside = Path(tempfile.mkdtemp(prefix=f".{STATE}-", dir=out))
+    place = step_folder(out, state.progress.step)
+    progress = msgspec.json.encode(state.progress)
     try:
-        save_weights(weights, beside / "weights.safetensors")
-        if average is not None:
-            save_weights(average, beside / "average.safetensors")
-        torch.save(optimizer, beside / "optimizer.pt")
-        (beside / "progress.json").write_bytes(msgspec.json.encode(progress))
-        replace_folder(beside, out / STATE)
-    except BaseException as error:
+        if place.is_dir():
+            write_whole(place / PROGRESS, progress)
+        else:
+            place.parent.mkdir(exist_ok=True)
+            _write(place, state, progress)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(place)) from error
+    for step in saved_steps(out)[:-keep]:
+        _remove(step_folder(out, step))
+
+
+def _write(place: Path, state: State, progress: bytes) -> None:
+    beside = Path(tempfile.mkdtemp(prefix=f".{STATE}-", dir=place.parent.parent))
+    try:
+        save_weights(state.weights, beside / WEIGHTS)
+        if state.average is not None:
+            save_weights(state.average, beside / AVERAGE)
+        _save_optimizer(state.optimizer, beside / OPTIMIZER)
+        (beside / CHECKSUMS).write_text(json.dumps({path.name: _checksum(path) for path in beside.iterdir()}))
+        (beside / PROGRESS).write_bytes(progress)
+        os.chmod(beside, 0o755)
+        sync(beside)
+        os.replace(beside, place)
+        sync_folder(place.parent)
+    except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
-        if isinstance(error, RuntimeError) and "PytorchStreamWriter" in str(error):
-            raise OSError(f"{out / STATE}: could not be written (is the disk full?): {error}") from error
         raise
 
 
-def load_state(out: Path) -> tuple[Progress, dict[str, Tensor], dict[str, Any], dict[str, Tensor] | None]:
-    """Read the state of a run back: progress, weights, optimiser state, averaged weights. Nothing in it is executed.
+def _save_optimizer(optimizer: dict[str, Any], path: Path) -> None:
+    try:
+        torch.save(optimizer, path)
+    except RuntimeError as error:
+        if "inline_container" not in str(error):
+            raise
+        # The writer of torch, which knows no reason for bytes that did not come to lie where they should.
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.fspath(path)) from error
+
+
+def _checksum(path: Path) -> int:
+    value = 0
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 22):
+            value = zlib.crc32(chunk, value)
+    return value
+
+
+def _remove(folder: Path) -> None:
+    # Under a hidden name first: a folder that is removed in part is not taken for a state.
+    gone = Path(tempfile.mkdtemp(prefix=f".{STATE}-", dir=folder.parent.parent))
+    os.replace(folder, gone / folder.name)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def load_state(out: Path, note: Callable[[str], object]) -> State | None:
+    """Read the newest whole state back, or None where none was saved yet. Nothing in it is executed.
+
+    Damaged ones are removed, and `note` is told.
 
     Raises:
-        ResumeError: there is no state in `out`, or it cannot be read.
+        ResumeError: states were saved, and none of them is whole or can be read.
     """
-    folder = out / STATE
-    if not (folder / "progress.json").is_file():
-        raise ResumeError(f"{folder}: expected the state of a run to go on with, found none")
+    damaged: list[str] = []
+    for step in reversed(saved_steps(out)):
+        folder = step_folder(out, step)
+        fault = _fault(folder)
+        if fault is None:
+            for name in damaged:
+                _remove(folder.with_name(name))
+            return _read(folder)
+        damaged.append(folder.name)
+        note(f"{folder}: expected the whole state of a run, found a damaged one ({fault}); the one before is taken")
+    if damaged:
+        raise ResumeError(f"{out / STATE}: expected the whole state of a run, found only damaged ones; start anew")
+    if (out / STATE / PROGRESS).is_file():
+        raise ResumeError(
+            f"{out / STATE}: expected a folder for each step saved, found a state of babelens 0.1.0; start anew"
+        )
+    if (out / "history.json").is_file():
+        raise ResumeError(f"{out / STATE}: expected the state of a run to go on with, found none")
+    return None
+
+
+def _fault(folder: Path) -> str | None:
+    """What is wrong with a saved state, or None."""
     try:
-        progress = msgspec.json.decode((folder / "progress.json").read_bytes(), type=Progress)
-        weights = load_file(folder / "weights.safetensors")
-        optimizer = torch.load(folder / "optimizer.pt", weights_only=True, map_location="cpu")
-        averaged = folder / "average.safetensors"
-        return progress, weights, optimizer, load_file(averaged) if averaged.is_file() else None
-    except (msgspec.MsgspecError, OSError, RuntimeError, ValueError) as error:
-        raise ResumeError(f"{folder}: expected the whole state of a run, found a damaged one ({error})") from error
+        msgspec.json.decode((folder / PROGRESS).read_bytes(), type=Progress)
+        checksums = msgspec.json.decode((folder / CHECKSUMS).read_bytes(), type=dict[str, int])
+        wrong = [name for name, value in checksums.items() if _checksum(folder / name) != value]
+    except msgspec.MsgspecError as error:
+        return str(error)
+    except FileNotFoundError as error:
+        return f"no {Path(error.filename).name}"
+    return f"{wrong[0]} has changed" if wrong else None
+
+
+def _read(folder: Path) -> State:
+    average = folder / AVERAGE
+    try:
+        return State(
+            msgspec.json.decode((folder / PROGRESS).read_bytes(), type=Progress),
+            load_file(folder / WEIGHTS),
+            torch.load(folder / OPTIMIZER, weights_only=True, map_location="cpu"),
+            load_file(average) if average.is_file() else None,
+        )
+    except (RuntimeError, ValueError) as error:
+        raise ResumeError(f"{folder}: expected the state of a run, found what cannot be read ({error})") from error
+
+
+def clean(out: Path) -> None:
+    """Remove what killed saves have left in the folder of a run; a model that one had moved away is put back."""
+    put_back(out / "model")
+    for path in [*out.glob(f".{STATE}-*"), *out.glob(".model-*")]:
+        shutil.rmtree(path, ignore_errors=True)
+    for path in [*out.glob(".*.new"), *(out / STATE).glob("*/.*.new")]:
+        path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: object) -> None:
     """Write JSON beside and rename it into place."""
+    write_whole(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file beside and rename it into place.
+
+    Raises:
+        OSError: the disk is full or does not allow writing; a file that stood there stays.
+    """
     beside = path.with_name(f".{path.name}.new")
-    beside.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    beside.replace(path)
+    try:
+        with open(beside, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
