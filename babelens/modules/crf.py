@@ -7,8 +7,9 @@ device has them (over long texts the scores grow while the probabilities do not)
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
@@ -17,6 +18,9 @@ from babelens.modules.shapes import Emissions, PerRow, Tags, WordMask
 # In place of minus infinity: its exponential is exactly 0, and neither sums nor differences of it are NaN.
 IMPOSSIBLE = -1e30
 
+# Scores up to this size, in 64 bits, may be summed as products of their exponentials: see `_near`.
+NEAR = 50.0
+
 
 class Chain(NamedTuple):
     """The scores of a linear chain: from tag (row) to the next tag (column), of the first tag and of the last."""
@@ -24,10 +28,6 @@ class Chain(NamedTuple):
     transitions: Float[Tensor, "tag tag"]
     start: Float[Tensor, " tag"]
     end: Float[Tensor, " tag"]
-
-    def tempered(self, temperature: float, dtype: torch.dtype) -> "Chain":
-        """The chain with its scores divided by a temperature."""
-        return Chain(*(scores.to(dtype) / temperature for scores in self))
 
 
 class Spans(NamedTuple):
@@ -44,53 +44,39 @@ class Spans(NamedTuple):
 
 def negative_log_likelihood(emissions: Emissions, tags: Tags, mask: WordMask, chain: Chain) -> PerRow:
     """-log P(tags | emissions) of each row (equation 17)."""
-    emissions, chain = _precise(emissions, chain, 1.0)
-    return (_LogPartition.apply(emissions, mask, *chain) - _path_score(emissions, tags, mask, chain)).float()
-
-
-def path_score(emissions: Emissions, tags: Tags, mask: WordMask, chain: Chain) -> PerRow:
-    """The score of a path of tags in each row (equation 15, with scores for its start and its end)."""
-    emissions, chain = _precise(emissions, chain, 1.0)
-    return _path_score(emissions, tags, mask, chain).float()
-
-
-def log_partition(emissions: Emissions, mask: WordMask, chain: Chain) -> PerRow:
-    """The log of the sum of exp(score) over all paths of each row (denominator of equation 16)."""
-    emissions, chain = _precise(emissions, chain, 1.0)
-    return _LogPartition.apply(emissions, mask, *chain).float()
+    return _NegativeLogLikelihood.apply(emissions, tags, mask, *chain)
 
 
 @torch.no_grad()
 def best_paths(emissions: Emissions, mask: WordMask, chain: Chain) -> list[list[int]]:
-    """The path of the highest score in each row (Viterbi, 1967). Of equal ones, that of lower tags from the end."""
-    emissions, chain = emissions.float(), chain.tempered(1.0, torch.float32)
-    best = chain.start + emissions[:, 0]
-    bests, origins = [best], []
-    for word in range(1, emissions.shape[1]):
-        best, origin = (best[:, :, None] + chain.transitions).max(1)
-        best = best + emissions[:, word]
-        bests.append(best)
-        origins.append(origin)
-    last = _last(mask)
-    finals = torch.stack(bests, 1)[torch.arange(len(mask), device=mask.device), last] + chain.end
-    tags = finals.argmax(1).tolist()
-    back = torch.stack(origins, 1).tolist() if origins else [[] for _ in tags]
-    paths = []
-    for tag, end, steps in zip(tags, last.tolist(), back, strict=True):
-        path = [tag] if end >= 0 else []  # a row without words has a path without tags
-        for word in range(end - 1, -1, -1):
-            path.append(steps[word][path[-1]])
-        paths.append(path[::-1])
-    return paths
+    """The path of the highest score in each row (Viterbi, 1967). Of equal ones, that of lower tags from the end.
+
+    Where the best path to a tag comes from is not kept for every tag, but asked again of the tags on the path. A row
+    without words has a path without tags.
+    """
+    transitions, start, end = (scores.float() for scores in chain)
+    words = emissions.float().permute(1, 2, 0).contiguous().unbind(0)
+    moves = transitions[:, :, None]
+    bests = [words[0] + start[:, None]]
+    for word in words[1:]:
+        bests.append((bests[-1][:, None] + moves).amax(0).add_(word))
+    best = torch.stack(bests).transpose(1, 2).contiguous().cpu().numpy()
+    into, end, lengths = transitions.T.cpu().numpy(), end.cpu().numpy(), mask.sum(1).cpu().numpy()
+    # All rows are read from their last word to their first; those that are done read their first over again.
+    places = (lengths - 1 - np.arange(len(words))[:, None]).clip(0)
+    steps = best[places, np.arange(len(lengths))]
+    tags = (steps[0] + end).argmax(1)
+    path = [tags]
+    for step in steps[1:]:
+        tags = (step + into[tags]).argmax(1)
+        path.append(tags)
+    return [row[:length][::-1] for row, length in zip(np.stack(path, 1).tolist(), lengths, strict=True)]
 
 
 @torch.no_grad()
 def tag_marginals(emissions: Emissions, mask: WordMask, chain: Chain, temperature: float = 1.0) -> Emissions:
     """P(y_i = tag) of each word under all paths, whose scores are divided by `temperature`; 0 in the padding."""
-    emissions, chain = _precise(emissions, chain, temperature)
-    before, after = _both_ways(emissions, mask, chain)
-    joint = before + after - emissions
-    return torch.where(mask[:, :, None], joint.softmax(2), 0.0).float()
+    return _expectations(_lay_out(emissions, mask, chain, temperature)).tags.permute(2, 0, 1).float()
 
 
 @torch.no_grad()
@@ -102,107 +88,185 @@ def span_marginals(
     `temperature` divides the scores of paths. The time is that of one pass over the words, however many spans
     there are and however long they are.
     """
-    emissions, chain = _precise(emissions, chain, temperature)
     rows, starts, ends, begins = spans
-    before, after = _both_ways(emissions, mask, chain)
-    final, total = _last(mask)[rows], _total(before, mask, chain)[rows]
+    lattice = _lay_out(emissions, mask, chain, temperature)
+    running = lattice.words[0].cumsum(0)
+    before, after, total = _log_sums(lattice)
+    transitions, end = lattice.moves[1], lattice.first[1, :, 0]
 
     inside, last = begins + 1, ends - 1
-    onward = chain.transitions[inside, inside]
-    running = emissions.cumsum(1)
+    onward = transitions[inside, inside]
     length = last - starts
-    within = running[rows, last, inside] - running[rows, starts, inside]
-    within = within + chain.transitions[begins, inside] + (length - 1) * onward
-    score = before[rows, starts, begins] + torch.where(length > 0, within, 0.0)
+    within = running[last, inside, rows] - running[starts, inside, rows]
+    within = within + transitions[begins, inside] + (length - 1) * onward
+    score = before[starts, begins, rows] + torch.where(length > 0, within, 0.0)
 
     closing = torch.where(length > 0, inside, begins)
-    following = (last + 1).clamp(max=emissions.shape[1] - 1)
-    leaving = chain.transitions[closing] + after[rows, following]
+    following = (last + 1).clamp(max=len(after) - 1)
+    leaving = transitions[closing] + after[following, :, rows]
     leaving = leaving.scatter(1, inside[:, None], IMPOSSIBLE).logsumexp(1)
-    score = score + torch.where(last == final, chain.end[closing], leaving)
+    score = score + torch.where(last == lattice.turned[0, rows], end[closing], leaving)
     # Rounding may pass 1 by a hair.
-    return (score - total).exp().clamp(max=1.0).float()
+    return (score - total[rows]).exp().clamp(max=1.0).float()
 
 
-def _last(mask: WordMask) -> Int[Tensor, " batch"]:
-    return mask.sum(1) - 1
+class _NegativeLogLikelihood(torch.autograd.Function):
+    """-log P(tags), with its gradient in closed form.
 
-
-def _precise(emissions: Emissions, chain: Chain, temperature: float) -> tuple[Emissions, Chain]:
-    dtype = torch.float32 if emissions.device.type == "mps" else torch.float64
-    return emissions.to(dtype) / temperature, chain.tempered(temperature, dtype)
-
-
-def _path_score(emissions: Emissions, tags: Tags, mask: WordMask, chain: Chain) -> PerRow:
-    tags = tags.masked_fill(~mask, 0)
-    last = tags.gather(1, _last(mask)[:, None]).squeeze(1)
-    given = emissions.gather(2, tags[:, :, None]).squeeze(2)
-    moves = chain.transitions[tags[:, :-1], tags[:, 1:]]
-    inside = torch.where(mask, given, 0.0).sum(1) + torch.where(mask[:, 1:], moves, 0.0).sum(1)
-    return chain.start[tags[:, 0]] + inside + chain.end[last]
-
-
-class _LogPartition(torch.autograd.Function):
-    """The log of the sum over paths, with its gradient in closed form.
-
-    The gradient by a score is how often that score is expected to count: the marginals of tags and of pairs of tags.
-    Both directions run in one loop that records nothing, so that there is no second loop when gradients are taken.
+    The gradient by a score is how often it is expected to count less how often it counts for the given tags. Both
+    directions run in one loop that records nothing, so that there is no second loop when gradients are taken.
     """
 
     @staticmethod
     def forward(  # type: ignore[override]
-        ctx: FunctionCtx, emissions: Tensor, mask: Tensor, transitions: Tensor, start: Tensor, end: Tensor
+        ctx: FunctionCtx, emissions: Tensor, tags: Tensor, mask: Tensor, transitions: Tensor, start: Tensor, end: Tensor
     ) -> Tensor:
-        chain = Chain(transitions, start, end)
-        if not any(ctx.needs_input_grad):  # type: ignore[attr-defined]
-            return _total(_forward(emissions, chain), mask, chain)
-        before, after = _both_ways(emissions, mask, chain)
-        total = _total(before, mask, chain)
-        # Words in the padding end no path.
-        after = torch.where(mask[:, :, None], after - total[:, None, None], IMPOSSIBLE)
-        tags = (before + after - emissions).exp_()
-        pairs = before[:, :-1, :, None] + after[:, 1:, None, :]
-        pairs = pairs.add_(transitions).exp_().sum(1)
-        ctx.save_for_backward(tags, pairs, _last(mask))
-        return total
+        lattice = _lay_out(emissions, mask, Chain(transitions, start, end))
+        given = tags.T[:, None].masked_fill(lattice.padding, 0)
+        score = _path_score(lattice, given)
+        total, expected, before, after = _expectations(lattice)
+        ctx.near, ctx.dtype = lattice.near, emissions.dtype  # type: ignore[attr-defined]
+        ctx.save_for_backward(expected, before, after, given, lattice.padding, lattice.turned, lattice.moves[1])
+        return (total - score).float()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        tags, pairs, last = ctx.saved_tensors  # type: ignore[attr-defined]
-        tags = tags * gradient[:, None, None]
-        ends = tags[torch.arange(len(last), device=last.device), last]
-        return tags, None, torch.einsum("r,rab->ab", gradient, pairs), tags[:, 0].sum(0), ends.sum(0)
+        expected, before, after, given, padding, turned, transitions = ctx.saved_tensors  # type: ignore[attr-defined]
+        gradient = gradient.to(expected.dtype)
+        less = -gradient.expand(given.shape).masked_fill(padding, 0.0)
+        tags = (expected * gradient).scatter_add_(1, given, less)
+        if ctx.near:  # type: ignore[attr-defined]
+            pairs = ((before[:-1] * gradient) @ after[1:].transpose(1, 2)).sum(0) * transitions.exp()
+        else:
+            pairs = torch.zeros_like(transitions)
+            for first, second in zip(before[:-1], after[1:], strict=True):
+                pairs += (first[:, None] + second + transitions[:, :, None]).exp_() @ gradient
+        moves = given[:-1] * len(transitions) + given[1:]
+        pairs.view(-1).scatter_add_(0, moves.flatten(), less[1:].flatten())
+        ends = tags.gather(0, turned[:1, None].expand_as(tags[:1]))
+        emissions = tags.permute(2, 0, 1).to(ctx.dtype, memory_format=torch.contiguous_format)  # type: ignore[attr-defined]
+        return emissions, None, None, pairs, tags[0].sum(1), ends.sum((0, 2))
 
 
-def _total(before: Emissions, mask: WordMask, chain: Chain) -> PerRow:
-    ends = before[torch.arange(len(mask), device=mask.device), _last(mask)]
-    return torch.logsumexp(ends + chain.end, dim=1)
+class _Lattice(NamedTuple):
+    """The scores of a batch as the loops read them: forwards and backwards, rows last, where memory is in order.
 
-
-def _forward(emissions: Emissions, chain: Chain) -> Emissions:
-    """Log of the summed scores of all beginnings up to each tag of each word, that word included.
-
-    No step looks at the mask: what is past a row's end is never read.
+    A row backwards goes from its last word to its first, which `turned` counts and which it repeats when it is done.
+    No step of a loop looks at the mask: what is past a row's end is never read.
     """
-    states = [chain.start + emissions[:, 0]]
-    for word in emissions.unbind(1)[1:]:
-        states.append(torch.logsumexp(states[-1][:, :, None] + chain.transitions, dim=1) + word)
-    return torch.stack(states, 1)
+
+    words: Float[Tensor, "2 word tag batch"]
+    first: Float[Tensor, "2 tag 1"]
+    moves: Float[Tensor, "2 tag tag"]
+    turned: Int[Tensor, "word batch"]
+    padding: Bool[Tensor, "word 1 batch"]
+    near: bool
 
 
-def _both_ways(emissions: Emissions, mask: WordMask, chain: Chain) -> tuple[Emissions, Emissions]:
-    """Log of the summed scores of all beginnings up to each tag of each word, and of all endings from it on.
+def _lay_out(emissions: Emissions, mask: WordMask, chain: Chain, temperature: float = 1.0) -> _Lattice:
+    dtype = torch.float32 if emissions.device.type == "mps" else torch.float64
+    transitions, start, end = (scores.to(dtype) / temperature for scores in chain)
+    emissions = emissions.masked_fill(~mask[:, :, None], 0.0)
+    turned = (mask.sum(1) - 1 - torch.arange(mask.shape[1], device=mask.device)[:, None]).clamp_(min=0)
+    words = start.new_empty(2, *emissions.shape[1:], len(mask))
+    words[0] = emissions.permute(1, 2, 0)
+    words[0] /= temperature
+    torch.gather(words[0], 0, turned[:, None].expand_as(words[0]), out=words[1])
+    first, moves = torch.stack([start, end])[:, :, None], torch.stack([transitions.T, transitions])
+    near = dtype == torch.float64 and _near(
+        torch.cat([emissions.flatten(), *(part.flatten() for part in chain)]) / temperature
+    )
+    return _Lattice(words, first, moves, turned, ~mask.T[:, None], near)
+
+
+def _near(scores: Tensor) -> bool:
+    """Whether all scores, but impossible ones, are so small that products of exponentials in 64 bits lose no path.
+
+    What follows one tag and what follows another differ by no more than the scores of the way to a tag that may follow
+    both, two words at most. A path that is behind by more than that, and by what numbers can tell apart, counts for
+    nothing, and only such paths leave the range of numbers when the largest sum of each word is brought back to 1.
+    """
+    return bool(scores.masked_fill(scores < IMPOSSIBLE / 1e6, 0.0).abs_().amax() < NEAR)
+
+
+def _path_score(lattice: _Lattice, given: Int[Tensor, "word 1 batch"]) -> PerRow:
+    """The score of a path of tags in each row (equation 15, with scores for its start and its end)."""
+    words, first, moves, turned, padding, _ = lattice
+    steps = moves[1][given[:-1], given[1:]].masked_fill(padding[1:], 0.0)
+    last = given[:, 0].gather(0, turned[:1])[0]
+    inside = words[0].gather(1, given).sum((0, 1)) + steps.sum((0, 1))
+    return first[0, given[0, 0], 0] + inside + first[1, last, 0]
+
+
+class _Expectations(NamedTuple):
+    """The log of the sum over all paths, how often each tag is expected, and two factors of how often each pair is.
+
+    In a near lattice a pair is expected `before * exp(transition) * after` times, else exp of the sum of these; `after`
+    is that of the second word. What comes after words in the padding is impossible.
+    """
+
+    total: PerRow
+    tags: Float[Tensor, "word tag batch"]
+    before: Float[Tensor, "word tag batch"]
+    after: Float[Tensor, "word tag batch"]
+
+
+def _expectations(lattice: _Lattice) -> _Expectations:
+    return _near_expectations(lattice) if lattice.near else _far_expectations(lattice)
+
+
+def _near_expectations(lattice: _Lattice) -> _Expectations:
+    padding, turned = lattice.padding, lattice.turned
+    (before, after), scales = _scaled_sums(lattice)
+    after = after.gather(0, turned[:, None].expand_as(after))
+    # All beginnings up to each tag of each word without the word itself, and all endings with it: at each word, this is
+    # the sum over all paths, but for the scales.
+    tags = torch.empty_like(after)
+    tags[0] = lattice.first[0].exp()
+    torch.bmm(lattice.moves[0].exp().expand(len(tags) - 1, -1, -1), before[:-1], out=tags[1:])
+    chances = tags.mul_(after).sum(1, keepdim=True)
+    tags.div_(chances).masked_fill_(padding, 0.0)
+    after.div_(chances).masked_fill_(padding, 0.0)
+    total = chances[0, 0].log() + scales[1].log().masked_fill(padding, 0.0).sum((0, 1))
+    return _Expectations(total, tags, before, after)
+
+
+def _far_expectations(lattice: _Lattice) -> _Expectations:
+    before, after, total = _log_sums(lattice)
+    after = (after - total).masked_fill_(lattice.padding, IMPOSSIBLE)
+    return _Expectations(total, (before + after - lattice.words[0]).exp_(), before, after)
+
+
+def _log_sums(lattice: _Lattice) -> tuple[Tensor, Tensor, PerRow]:
+    """Log of the summed scores of all beginnings up to each tag of each word, of all endings from it on, and of all.
 
     Both include the word itself. Endings are beginnings of the rows read from their last word to their first, so one
     loop does both.
     """
-    turned = (_last(mask)[:, None] - torch.arange(mask.shape[1], device=mask.device)).clamp(min=0)
-    turned = turned[:, :, None].expand_as(emissions)
-    both = torch.stack([emissions, emissions.gather(1, turned)])
-    moves = torch.stack([chain.transitions, chain.transitions.T])[:, None]
-    states = [torch.stack([chain.start, chain.end])[:, None] + both[:, :, 0]]
-    for word in both.unbind(2)[1:]:
-        states.append(torch.logsumexp(states[-1][..., None] + moves, dim=2) + word)
-    before, after = torch.stack(states, 2)
-    return before, after.gather(1, turned)
+    words, first, moves, turned, _, near = lattice
+    if near:
+        states, scales = _scaled_sums(lattice)
+        sums = states.log_().add_(scales.log_().cumsum(1))
+    else:
+        states = [first + words[:, 0]]
+        for word in words.unbind(1)[1:]:
+            states.append(torch.logsumexp(moves[..., None] + states[-1][:, None], dim=2) + word)
+        sums = torch.stack(states, 1)
+    before, after = sums
+    after = after.gather(0, turned[:, None].expand_as(after))
+    return before, after, torch.logsumexp(first[0] + after[0], dim=0)
+
+
+def _scaled_sums(lattice: _Lattice) -> tuple[Float[Tensor, "2 word tag batch"], Float[Tensor, "2 word 1 batch"]]:
+    """The same sums by matrix products of exponentials, in place of the words.
+
+    Those of each word are given over the largest of them, which is what the word adds to the scale.
+    """
+    words, moves, reached = lattice.words.exp_(), lattice.moves.exp(), lattice.first.exp()
+    scales = []
+    for word in words.unbind(1):
+        scale = word.mul_(reached).amax(1, keepdim=True)
+        reached = torch.bmm(moves, word.div_(scale))
+        scales.append(scale)
+    return words, torch.stack(scales, 1)

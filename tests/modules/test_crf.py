@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -9,14 +10,13 @@ import torchcrf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from babelens.modules import crf
 from babelens.modules.crf import (
     IMPOSSIBLE,
     Chain,
     Spans,
     best_paths,
-    log_partition,
     negative_log_likelihood,
-    path_score,
     span_marginals,
     tag_marginals,
 )
@@ -49,20 +49,35 @@ def brute_partition(emissions, length, chain):
     return torch.stack([score for _, score in all_paths(emissions, length, chain)]).logsumexp(0)
 
 
+def peer_of(chain):
+    """pytorch-crf with the scores of a chain, in their precision."""
+    peer = torchcrf.CRF(len(chain.start), batch_first=True).to(chain.start.dtype)
+    with torch.no_grad():
+        peer.transitions.copy_(chain.transitions)
+        peer.start_transitions.copy_(chain.start)
+        peer.end_transitions.copy_(chain.end)
+    return peer
+
+
+# Sums over paths are taken as sums of logarithms where a score is larger than this, else as products.
+both_sums = pytest.mark.parametrize("near", [0.0, crf.NEAR], ids=["logarithms", "products"])
+
 cases = st.tuples(
     st.integers(0, 10_000), st.integers(1, 2), st.lists(st.integers(1, 4), min_size=1, max_size=3).map(tuple)
 )
 
 
+@both_sums
 @settings(max_examples=15, deadline=None)
 @given(cases)
-def test_likelihood_is_that_of_all_paths(case):
+def test_likelihood_is_that_of_all_paths(near, case):
     emissions, tags, mask, chain = random_case(*case)
     expected = []
     for row, length in enumerate(case[2]):
         scores = dict(all_paths(emissions[row], length, chain))
         expected.append(brute_partition(emissions[row], length, chain) - scores[tuple(tags[row, :length].tolist())])
-    found = negative_log_likelihood(emissions, tags, mask, chain)
+    with patch.object(crf, "NEAR", near):
+        found = negative_log_likelihood(emissions, tags, mask, chain)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, torch.stack(expected).float(), atol=2e-5, rtol=1e-5)
 
@@ -78,9 +93,10 @@ def test_best_path_is_best_of_all(case):
     assert best_paths(emissions, mask, chain) == expected
 
 
+@both_sums
 @settings(max_examples=15, deadline=None)
 @given(cases, st.sampled_from([1.0, 0.5, 3.0]))
-def test_marginals_are_sums_over_all_paths(case, temperature):
+def test_marginals_are_sums_over_all_paths(near, case, temperature):
     emissions, _, mask, chain = random_case(*case)
     _, types, lengths = case
     expected = torch.zeros_like(emissions)
@@ -103,18 +119,21 @@ def test_marginals_are_sums_over_all_paths(case, temperature):
                         if path[start:end] == wanted and (end == length or path[end] != inside)
                     )
                 )
-    found = tag_marginals(emissions, mask, chain, temperature)
-    torch.testing.assert_close(found, expected.float(), atol=1e-6, rtol=1e-5)
     places = Spans(*torch.tensor(spans).unbind(1))
-    found = span_marginals(emissions, mask, chain, places, temperature)
-    torch.testing.assert_close(found, torch.tensor(chances), atol=1e-6, rtol=1e-5)
+    with patch.object(crf, "NEAR", near):
+        of_tags = tag_marginals(emissions, mask, chain, temperature)
+        of_spans = span_marginals(emissions, mask, chain, places, temperature)
+    torch.testing.assert_close(of_tags, expected.float(), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(of_spans, torch.tensor(chances), atol=1e-6, rtol=1e-5)
 
 
-def test_gradients_are_those_of_the_enumeration():
+@both_sums
+def test_gradients_are_those_of_the_enumeration(near):
     emissions, tags, mask, chain = random_case(3, 1, (4, 2, 1))
     leaves = [leaf.requires_grad_() for leaf in (emissions, *chain)]
     weights = (1.0, -2.0, 0.5)
-    losses = negative_log_likelihood(emissions, tags, mask, chain)
+    with patch.object(crf, "NEAR", near):
+        losses = negative_log_likelihood(emissions, tags, mask, chain)
     found = torch.autograd.grad((losses * torch.tensor(weights)).sum(), leaves)
     total = torch.zeros((), dtype=torch.float64)
     for row, length in enumerate((4, 2, 1)):
@@ -137,14 +156,44 @@ def test_gradient_of_the_emissions_is_expectation_less_gold():
 
 def test_equals_pytorch_crf():
     emissions, tags, mask, chain = random_case(1, 4, (12, 30, 1, 7, 30), dtype=torch.float32)
-    other = torchcrf.CRF(9, batch_first=True)
-    with torch.no_grad():
-        other.transitions.copy_(chain.transitions)
-        other.start_transitions.copy_(chain.start)
-        other.end_transitions.copy_(chain.end)
+    other = peer_of(chain)
     expected = -other(emissions, tags, mask, reduction="none")
     torch.testing.assert_close(negative_log_likelihood(emissions, tags, mask, chain), expected, rtol=1e-5, atol=1e-4)
     assert best_paths(emissions, mask, chain) == other.decode(emissions, mask)
+
+
+@both_sums
+@pytest.mark.parametrize("scheme", ["any", "IOB2"])
+def test_large_scores_over_long_texts_equal_pytorch_crf(near, scheme):
+    # As large as products of exponentials may be asked to hold, and against each other.
+    types, lengths = 2, (400, 37, 1, 2)
+    emissions, tags, mask, chain = random_case(7, types, lengths)
+    emissions, *chain = (scores.sign() * 49.9 for scores in (emissions, *chain))
+    if scheme == "IOB2":
+        inside, every = torch.arange(2, 2 * types + 1, 2), torch.arange(1 + 2 * types)
+        illegal = (every[:, None] != inside) & (every[:, None] != inside - 1)
+        chain[0][:, inside] = chain[0][:, inside].masked_fill(illegal, IMPOSSIBLE)
+        chain[1][inside] = IMPOSSIBLE
+        tags = torch.where(tags % 2 == 0, 0, tags)
+    chain = Chain(*chain)
+    peer = peer_of(chain)
+    leaves, others = [emissions.requires_grad_(), *(scores.requires_grad_() for scores in chain)], emissions.detach()
+    with patch.object(crf, "NEAR", near):
+        losses = negative_log_likelihood(emissions, tags, mask, chain)
+        marginals = tag_marginals(emissions, mask, chain)
+    expected = -peer(others.requires_grad_(), tags, mask, reduction="none")
+    torch.testing.assert_close(losses, expected.float())
+    assert marginals.sum(2)[mask].allclose(torch.ones(sum(lengths)))
+    found = torch.autograd.grad(losses.sum(), leaves)
+    wanted = [others, peer.transitions, peer.start_transitions, peer.end_transitions]
+    for gradient, other in zip(found, torch.autograd.grad(expected.sum(), wanted), strict=True):
+        torch.testing.assert_close(gradient, other, atol=1e-7, rtol=1e-7)
+
+
+def test_scores_choose_the_sum_that_holds_them():
+    assert crf._near(torch.tensor([IMPOSSIBLE, -49.9, 49.9]))
+    assert not crf._near(torch.tensor([0.0, -50.1]))
+    assert not crf._near(torch.tensor([0.0, math.nan])) and not crf._near(torch.tensor([0.0, math.inf]))
 
 
 def test_padding_changes_nothing():
@@ -185,17 +234,19 @@ def test_impossible_moves_have_no_chance_and_no_gradient():
     transitions[0, 2] = start[2] = IMPOSSIBLE
     leaves = [transitions.requires_grad_(), start.requires_grad_(), emissions.requires_grad_()]
     barred = Chain(transitions, start, chain.end)
-    log_partition(emissions, mask, barred).sum().backward()
+    tags = torch.tensor([[0, 1, 2, 0], [1, 2, 2, -100]])
+    losses = negative_log_likelihood(emissions, tags, mask, barred)
+    losses.sum().backward()
     assert transitions.grad[0, 2] == 0 and start.grad[2] == 0
     assert all(leaf.grad.isfinite().all() for leaf in leaves)
     for row, length in enumerate((4, 3)):
-        legal = [
-            score
+        legal = {
+            path: score
             for path, score in all_paths(emissions[row], length, chain)
             if path[0] != 2 and (0, 2) not in itertools.pairwise(path)
-        ]
-        expected = torch.stack(legal).logsumexp(0).float()
-        torch.testing.assert_close(log_partition(emissions, mask, barred)[row], expected, atol=1e-5, rtol=1e-5)
+        }
+        expected = torch.stack(list(legal.values())).logsumexp(0) - legal[tuple(tags[row, :length].tolist())]
+        torch.testing.assert_close(losses[row], expected.float(), atol=1e-5, rtol=1e-5)
     assert tag_marginals(emissions, mask, barred)[:, 0, 2].eq(0).all()
 
 
@@ -241,5 +292,5 @@ def test_a_sentence_of_one_word_by_hand():
     chain = Chain(torch.zeros(3, 3), torch.tensor([0.0, 1.0, 0.0]), torch.tensor([0.0, 0.0, 2.0]))
     emissions, mask = torch.tensor([[[1.0, 0.5, -1.0]]]), torch.ones(1, 1, dtype=torch.bool)
     total = math.log(math.exp(1.0) + math.exp(1.5) + math.exp(1.0))
-    assert path_score(emissions, torch.tensor([[1]]), mask, chain).item() == pytest.approx(1.5)
-    assert log_partition(emissions, mask, chain).item() == pytest.approx(total, abs=1e-6)
+    loss = negative_log_likelihood(emissions, torch.tensor([[1]]), mask, chain)
+    assert loss.item() == pytest.approx(total - 1.5, abs=1e-6)
