@@ -13,14 +13,17 @@ from pyarrow import ArrowInvalid
 
 from babelens.data.rows import RowFile
 
-# What a cached file holds hangs on the code that made it.
+# What a cached file holds hangs on the code that made it, which therefore names the folder that it lies in.
 _READERS = ("boxes.py", "conll.py", "jsonl.py", "records.py", "rows.py", "tables.py", "words.py", "../schema/tags.py")
+
+# The marks of the two Arrow formats.
+_FILE, _STREAM = b"ARROW1", b"\xff\xff\xff\xff"
 
 
 @cache
 def _code() -> str:
     here = Path(__file__).parent
-    return blake2b(b"".join((here / name).read_bytes() for name in _READERS), digest_size=16).hexdigest()
+    return blake2b(b"".join((here / name).read_bytes() for name in _READERS), digest_size=8).hexdigest()
 
 
 def cache_folder() -> Path:
@@ -29,8 +32,8 @@ def cache_folder() -> Path:
 
 
 def digest_file(path: Path, *options: object) -> str:
-    """The digest of a file's content, of the options that it is read with, and of the code that reads it."""
-    digest = blake2b(repr((_code(), *options)).encode(), digest_size=16)
+    """The digest of a file's content and of the options that it is read with."""
+    digest = blake2b(repr(options).encode(), digest_size=16)
     with open(path, "rb") as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
@@ -38,8 +41,8 @@ def digest_file(path: Path, *options: object) -> str:
 
 
 def digest_names(*names: object) -> str:
-    """The digest of names that stand for content, and of the code that reads it."""
-    return blake2b(repr((_code(), *names)).encode(), digest_size=16).hexdigest()
+    """The digest of names that stand for content."""
+    return blake2b(repr(names).encode(), digest_size=16).hexdigest()
 
 
 def cached(digest: str, write: Callable[[Path, Path], object]) -> RowFile:
@@ -49,7 +52,7 @@ def cached(digest: str, write: Callable[[Path, Path], object]) -> RowFile:
     cannot be written, a folder for temporary files takes its place.
     """
     name = f"{digest}.arrow"
-    folder = cache_folder() / "rows"
+    folder = cache_folder() / "rows" / _code()
     kept = _open(folder / name)
     if kept is not None:
         return kept
@@ -69,9 +72,9 @@ def cached(digest: str, write: Callable[[Path, Path], object]) -> RowFile:
 
 def cached_stream(digest: str, write: Callable[[Path], object], kind: str = "datasets") -> Path:
     """The Arrow file of a digest, of data sets of Hugging Face or another kind; `write(path)` makes it."""
-    folder = _writable(cache_folder() / kind)
+    folder = _writable(cache_folder() / kind / _code())
     path = folder / f"{digest}.arrow"
-    if not path.exists():
+    if not _whole(path):
         beside = folder / f".{digest}.{uuid.uuid4().hex}"
         try:
             write(beside)
@@ -86,13 +89,26 @@ def _pictures(path: Path) -> Path:
 
 
 def _open(path: Path) -> RowFile | None:
+    pictures = _pictures(path)
     try:
-        return RowFile(path, _pictures(path))
+        return RowFile(path, pictures) if _whole(pictures) or not pictures.exists() else None
     except FileNotFoundError:
         return None
     except (ArrowInvalid, OSError):
         # A damaged file (disk full, copied in part) is as good as none: it is written anew.
         return None
+
+
+def _whole(path: Path) -> bool:
+    """Whether there is an Arrow file or stream with its beginning and its end, as the format sets them."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(8)
+            file.seek(-8, os.SEEK_END)
+            end = file.read()
+    except OSError:
+        return False
+    return (start[:6] == _FILE == end[2:]) or (start[:4] == _STREAM and end == _STREAM + b"\0\0\0\0")
 
 
 def _writable(folder: Path) -> Path:

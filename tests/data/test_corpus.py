@@ -149,13 +149,75 @@ def test_rows_beyond_one_batch(tmp_path):
     assert [e.words[0] for e in corpus.select(np.arange(2000, 4200))] == [f"w{n}" for n in range(2000, 4200)]
 
 
+def kept(folder):
+    return sorted(path for path in (folder / "cache").rglob("*") if path.is_file())
+
+
 def test_a_damaged_cache_is_made_anew(folder, monkeypatch):
     monkeypatch.setenv("BABELENS_CACHE", str(folder / "cache"))
     before = list(read_corpus(folder / "train.txt"))
-    (file,) = (folder / "cache" / "rows").iterdir()
+    (file,) = kept(folder)
     file.write_bytes(file.read_bytes()[:100])
     assert list(read_corpus(folder / "train.txt")) == before
-    assert [path.name for path in (folder / "cache" / "rows").iterdir()] == [file.name]
+    assert kept(folder) == [file]
+
+
+def test_a_damaged_data_set_in_the_cache_is_made_anew(folder, monkeypatch):
+    monkeypatch.setenv("BABELENS_CACHE", str(folder / "cache"))
+    corpus = read_corpus(folder / "train.txt")
+    before = corpus.to_dataset().to_list()
+    (file,) = [path for path in kept(folder) if "datasets" in path.parts]
+    content = file.read_bytes()
+    for damaged in (b"", content[:20], content[:-8], content[: len(content) // 2], content[:-40] + bytes(40)):
+        file.unlink()
+        file.write_bytes(damaged)
+        assert corpus.to_dataset().to_list() == before
+        assert file.read_bytes() == content
+
+
+def test_damaged_boxes_in_the_cache_are_made_anew(folder, monkeypatch):
+    monkeypatch.setenv("BABELENS_CACHE", str(folder / "cache"))
+    (folder / "boxes.jsonl").write_text('{"image": "p", "boxes": [[0, 0, 9, 9]]}\n')
+    before = [file.boxes("p") for file in read_corpus(folder / "train.txt").box_files]
+    (file,) = [path for path in kept(folder) if "boxes" in path.parts]
+    content = file.read_bytes()
+    file.unlink()
+    file.write_bytes(content[: len(content) // 2])
+    assert [file.boxes("p") for file in read_corpus(folder / "train.txt").box_files] == before != []
+
+
+def test_a_digest_is_of_the_content_and_the_cache_of_the_code_as_well(folder, monkeypatch):
+    monkeypatch.setenv("BABELENS_CACHE", str(folder / "cache"))
+    (folder / "boxes.jsonl").write_text('{"image": "p", "boxes": [[0, 0, 9, 9]]}\n')
+    before = read_corpus(folder / "train.txt").digest
+    files = kept(folder)
+    monkeypatch.setattr("babelens.data.cache._code", lambda: "another")
+    assert read_corpus(folder / "train.txt").digest == before
+    assert len(kept(folder)) == 2 * len(files)
+    assert {path.name for path in kept(folder)} == {path.name for path in files}
+
+
+def test_the_digest_of_pictures_tells_their_names_and_sizes(tmp_path):
+    def digest(place, pictures):
+        place.mkdir()
+        (place / "images").mkdir()
+        (place / "train.txt").write_text("IMGID:p\na\tO\n\nIMGID:q\nb\tO\n")
+        for name, content in pictures.items():
+            (place / "images" / name).write_bytes(content)
+        return read_corpus(place / "train.txt").pictures_digest()
+
+    pictures = {"p.jpg": b"123", "q.png": b"4567"}
+    first = digest(tmp_path / "a", pictures)
+    assert digest(tmp_path / "b", pictures) == first
+    assert digest(tmp_path / "c", {**pictures, "not named": b"1"}) == first
+    others = [
+        {**pictures, "p.jpg": b"1234"},
+        {"p.jpg": b"123"},
+        {"p.png": b"123", "q.png": b"4567"},
+        {**pictures, "q.png": b""},
+    ]
+    digests = [digest(tmp_path / str(number), other) for number, other in enumerate(others)]
+    assert len({first, *digests}) == 5
 
 
 def test_a_faulty_file_leaves_nothing_in_the_cache(folder, monkeypatch):
@@ -163,7 +225,7 @@ def test_a_faulty_file_leaves_nothing_in_the_cache(folder, monkeypatch):
     (folder / "train.txt").write_text(TEXT + "broken\n")
     with pytest.raises(ValueError, match=r"train\.txt:13"):
         read_corpus(folder / "train.txt")
-    assert list((folder / "cache" / "rows").iterdir()) == []
+    assert kept(folder) == []
 
 
 def test_a_cache_that_cannot_be_written_is_no_reason_to_stop(folder, monkeypatch):
