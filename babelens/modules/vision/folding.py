@@ -51,8 +51,8 @@ class FoldedShortCut(ResNetShortCut):
 def folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d, maps: Tensor) -> Tensor:
     """What normalisation by running statistics makes of a convolution, as one convolution.
 
-    (W x - mean) / deviation * scale + shift is linear in x: each filter is multiplied by scale / deviation. The gradient
-    reaches scale, shift and filters through that product, which is small, and no pass over the maps is left.
+    (W x - mean) / deviation * scale + shift is linear in x: each filter is multiplied by scale / deviation. The
+    gradient reaches scale, shift and filters through that product, which is small, and no pass over the maps is left.
     """
     mean, variance = norm.running_mean, norm.running_var
     assert mean is not None and variance is not None, "batch normalisation of a ResNet keeps statistics"
