@@ -39,14 +39,13 @@ def claim(recipe: Recipe, training: Corpus, validation: Corpus, out: Path, resum
     if not path.is_file():
         raise ResumeError(f"{out}: expected a run to go on with, found none (no run.json)")
     before = json.loads(path.read_text(encoding="utf-8"))
-    same = {field: before.get(field) == value for field, value in plain.items()}
-    same["recipe"] = _settled(recipe) == _settled_before(before.get("recipe"))
-    changed = next((field for field, equal in same.items() if not equal), None)
-    if changed is not None:
-        difference = _difference(before.get(changed), plain[changed])
-        raise ResumeError(
-            f"{path}: expected the {changed} of the run, found another{difference}; start anew with another --out"
-        )
+    before["recipe"], plain["recipe"] = _settled_before(before.get("recipe")), _settled(recipe)
+    for field, now in plain.items():
+        if changes := _changes(before.get(field), now, field):
+            raise ResumeError(
+                f"{path}: expected the {field} of the run, found another ({', '.join(changes[:4])}); start anew with "
+                "another --out"
+            )
 
 
 def _identity(corpus: Corpus) -> dict[str, Any]:
@@ -54,9 +53,10 @@ def _identity(corpus: Corpus) -> dict[str, Any]:
 
 
 def _settled(recipe: Recipe) -> dict[str, Any]:
-    """A recipe without what may change."""
+    """A recipe as it is read back from JSON, without what may change."""
     free = {name: getattr(Training(), name) for name in FREE}
-    return to_plain(msgspec.structs.replace(recipe, training=msgspec.structs.replace(recipe.training, **free)))
+    kept = msgspec.structs.replace(recipe, training=msgspec.structs.replace(recipe.training, **free))
+    return json.loads(json.dumps(to_plain(kept)))
 
 
 def _settled_before(plain: object) -> dict[str, Any] | None:
@@ -66,16 +66,12 @@ def _settled_before(plain: object) -> dict[str, Any] | None:
         return None
 
 
-def _difference(before: object, now: dict[str, Any] | list[str]) -> str:
-    """Which fields of a part differ, as far as they lie on its surface."""
-    if not isinstance(before, dict) or not isinstance(now, dict):
-        return ""
-    fields = [
-        f"{name}: {before.get(name)!r} was {now[name]!r}"
-        for name in now
-        if not isinstance(now[name], dict) and before.get(name) != now[name]
-    ]
-    return f" ({', '.join(fields)})" if fields else ""
+def _changes(before: object, now: object, path: str) -> list[str]:
+    """What has changed, by its path in nested dictionaries."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        names = {**before, **now}
+        return [change for name in names for change in _changes(before.get(name), now.get(name), f"{path}.{name}")]
+    return [] if before == now else [f"{path}: {now!r}, was {before!r}"]
 
 
 @contextmanager

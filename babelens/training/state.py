@@ -11,6 +11,7 @@ import tempfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
 import msgspec
@@ -179,8 +180,9 @@ def _read(folder: Path) -> State:
             torch.load(folder / OPTIMIZER, weights_only=True, map_location="cpu"),
             load_file(average) if average.is_file() else None,
         )
-    except (RuntimeError, ValueError) as error:
-        raise ResumeError(f"{folder}: expected the state of a run, found what cannot be read ({error})") from error
+    except (RuntimeError, ValueError, UnpicklingError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ResumeError(f"{folder}: expected the state of a run, found what cannot be read ({reason})") from error
 
 
 def clean(out: Path) -> None:

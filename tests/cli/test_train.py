@@ -99,16 +99,70 @@ def test_ctrl_c_says_how_to_go_on_and_resume_does(folder, capsys, monkeypatch):
     assert train(folder, "--resume") == 0
 
 
+def test_resume_says_what_it_does(folder, capsys):
+    assert train(folder) == 0
+    weights = (folder / "run" / "model" / "model.safetensors").read_bytes()
+    capsys.readouterr()
+    assert train(folder, "--resume") == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "run: the run is finished already, after 2 epochs best validation F1" in told
+    assert train(folder, "--resume", "--set=training.keep=5", "--set=training.save_minutes=0") == 0
+    assert "finished already" in capsys.readouterr().err
+    assert train(folder, "--resume", "--set=training.epochs=3") == 1
+    error = capsys.readouterr().err
+    assert "found another (recipe.training.epochs: 3, was 2); start anew with another --out" in error
+    assert train(folder, "--resume", "--seed=5") == 1
+    assert "recipe.training.seed: 5, was 19" in capsys.readouterr().err
+    (folder / "valid.txt").write_text(BLOCKS.replace("Lyon", "Nice"), encoding="utf-8")
+    assert train(folder, "--resume") == 1
+    error = capsys.readouterr().err
+    assert "expected the validation of the run, found another (validation.digest: " in error
+    assert "Traceback" not in error
+    assert (folder / "run" / "model" / "model.safetensors").read_bytes() == weights
+
+
+def test_resume_tells_of_a_damaged_state(folder, capsys):
+    assert train(folder) == 0
+    newest = max((folder / "run" / "state").iterdir())
+    (newest / "weights.safetensors").write_bytes(b"damaged")
+    capsys.readouterr()
+    assert train(folder, "--resume") == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"{newest}: expected the whole state of a run, found a damaged one (weights.safetensors has changed)" in told
+    assert "run: goes on in epoch 2, after step 1" in told
+
+
 def test_a_full_disk_has_its_own_code(folder, capsys, monkeypatch):
     from safetensors import SafetensorError
 
     def full(*_):
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr("babelens.models.checkpoint.save_file", full)
-    assert train(folder) == 3
-    assert "the disk is full" in capsys.readouterr().err
+    with monkeypatch.context() as patch:
+        patch.setattr("babelens.models.checkpoint.save_file", full)
+        assert train(folder) == 3
+    error = capsys.readouterr().err
+    assert "the disk is full" in error
+    assert "no state was saved before" in error
     assert not (folder / "run" / "model").exists()
+    assert train(folder, "--resume") == 0
+
+
+def test_a_disk_that_the_system_fills_leaves_what_was_saved(folder, capsys):
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, before[1]))
+    try:
+        assert train(folder) == 3
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    error = capsys.readouterr().err
+    assert "the disk is full" in error
+    assert "make room, then run the same command with --resume" in error
+    assert "Traceback" not in error
+    assert not [path for path in (folder / "run").rglob(".*")]
+    assert train(folder, "--resume") == 0
 
 
 def test_a_broken_line_is_named_with_its_place(folder, capsys):

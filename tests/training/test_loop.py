@@ -10,15 +10,17 @@ from safetensors.torch import load_file
 
 from babelens.data import read_corpus
 from babelens.models.checkpoint import load_tagger
-from babelens.models.decode import decode_corpus
+from babelens.models.decode import batches_of, decode_corpus
 from babelens.models.spec import Model
 from babelens.modules.alignment import Contrastive
 from babelens.modules.fusion.cross_attention import CrossAttention
 from babelens.modules.late import Late, View
 from babelens.modules.text.transformer import Transformer
 from babelens.modules.vision.clip import Clip
-from babelens.training.errors import DiskFull, Interrupted, ResumeError, TrainingError
+from babelens.schema import InputError
+from babelens.training.errors import DiskFull, Halted, Interrupted, ResumeError, TrainingError
 from babelens.training.loop import train
+from babelens.training.processes import make_accelerator
 from babelens.training.progress import Report
 from babelens.training.recipe import Recipe, Training
 
@@ -163,10 +165,203 @@ def test_a_run_is_not_overwritten_and_not_gone_on_with_on_other_data(corpus, und
         train(recipe, corpus, corpus, undisturbed)
     with pytest.raises(ResumeError, match="expected the training of the run, found another"):
         train(recipe, corpus.select([5, 4, 3, 2, 1, 0]), corpus, undisturbed, resume=True)
-    with pytest.raises(ResumeError, match=r"expected the recipe of the run, found another; start anew"):
-        train(Recipe(MODEL, Training(epochs=4)), corpus, corpus, undisturbed, resume=True)
+    with pytest.raises(
+        ResumeError, match=r"the recipe of the run, found another \(recipe.training.epochs: 4, was 3\);"
+    ):
+        train(Recipe(MODEL, msgspec.structs.replace(TRAINING, epochs=4)), corpus, corpus, undisturbed, resume=True)
     with pytest.raises(ResumeError, match="found none"):
         train(recipe, corpus, corpus, tmp_path, resume=True)
+
+
+def test_what_changes_no_result_may_change(corpus, undisturbed, tmp_path):
+    with pytest.raises(Interrupted):
+        train(Recipe(MODEL, TRAINING), corpus, corpus, tmp_path, report=Stop(2))
+    changed = msgspec.structs.replace(TRAINING, save_minutes=0, keep=5, pixel_memory=0)
+    train(Recipe(MODEL, changed), corpus, corpus, tmp_path, resume=True)
+    assert losses(tmp_path) == losses(undisturbed)
+    assert len(list((tmp_path / "state").iterdir())) == 5
+
+
+def test_a_picture_that_has_changed_is_noticed(tmp_path):
+    for name in ("train.txt", "images"):
+        source = tmp_path / name
+        if name == "images":
+            source.mkdir()
+            Image.new("RGB", (9, 9)).save(source / "1.png")
+        else:
+            source.write_text("IMGID:1\nAnna\tB-PER\n", encoding="utf-8")
+    recipe = Recipe(MODEL, Training(epochs=1, batch=2, precision="fp32"))
+    train(recipe, read_corpus(tmp_path / "train.txt"), read_corpus(tmp_path / "train.txt"), tmp_path / "run")
+    Image.new("RGB", (90, 9), (3, 2, 1)).save(tmp_path / "images" / "1.png")
+    with pytest.raises(ResumeError, match=r"found another \(training.pictures: "):
+        corpus = read_corpus(tmp_path / "train.txt")
+        train(recipe, corpus, corpus, tmp_path / "run", resume=True)
+
+
+class Notes(Report):
+    def __init__(self):
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+def test_a_finished_run_stays_as_it_is(corpus, undisturbed):
+    before, report = files(undisturbed / "model"), Notes()
+    done = train(Recipe(MODEL, TRAINING), corpus, corpus, undisturbed, resume=True, report=report)
+    assert report.notes == [f"{undisturbed}: the run is finished already, after 3 epochs"]
+    assert [entry["epoch"] for entry in done.history] == [1, 2, 3]
+    assert done.best == max(entry["validation_f1"] for entry in done.history)
+    assert files(undisturbed / "model") == before
+
+
+def test_a_run_killed_before_its_first_state_begins_anew(corpus, undisturbed, tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def kill(*_):
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr("babelens.training.loop.save_state", kill)
+        train(Recipe(MODEL, TRAINING), corpus, corpus, tmp_path)
+    report = Notes()
+    train(Recipe(MODEL, TRAINING), corpus, corpus, tmp_path, resume=True, report=report)
+    assert report.notes == [f"{tmp_path}: the run had not saved a state yet; it begins anew"]
+    assert losses(tmp_path) == losses(undisturbed)
+    assert len((tmp_path / "losses.jsonl").read_text().splitlines()) == 9
+
+
+def test_a_model_that_was_not_saved_is_made_from_the_state(corpus, undisturbed, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device", "model")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("babelens.models.checkpoint._write", full)
+        with pytest.raises(
+            DiskFull, match="model could not be written; the state of step 3 is whole: make room"
+        ) as caught:
+            train(Recipe(MODEL, TRAINING), corpus, corpus, tmp_path)
+    assert caught.value.exit_code == 3
+    assert not (tmp_path / "model").exists()
+    with pytest.raises(Interrupted):
+        train(Recipe(MODEL, TRAINING), corpus, corpus, tmp_path, resume=True, report=Stop(1))
+    tagger = load_tagger(tmp_path / "model")
+    state = load_file(tmp_path / "state" / "00000003" / "weights.safetensors")
+    assert all(torch.equal(value, state[name]) for name, value in tagger.state_dict().items())
+    train(Recipe(MODEL, TRAINING), corpus, corpus, tmp_path, resume=True)
+    assert files(tmp_path / "model") == files(undisturbed / "model")
+
+
+def test_a_model_that_cannot_be_made_anew_is_asked_for(corpus, tmp_path):
+    recipe = Recipe(MODEL, Training(epochs=3, batch=6, rate=1e-12, precision="fp32"))  # the first epoch stays the best
+    assert train(recipe, corpus, corpus, tmp_path).epoch == 1
+    (tmp_path / "model").rename(tmp_path / "elsewhere")
+    with pytest.raises(ResumeError, match="model: expected the model of epoch 1, found none; put it back"):
+        train(recipe, corpus, corpus, tmp_path, resume=True)
+    (tmp_path / "elsewhere").rename(tmp_path / "model")
+    train(recipe, corpus, corpus, tmp_path, resume=True)
+
+
+@pytest.mark.parametrize(("minutes", "written"), [(0, [1, 2, 3, 4, 5, 6]), (None, [3, 6]), (30.0, [3, 6])])
+def test_the_state_is_written_when_it_is_due_and_once_for_each_step(corpus, tmp_path, monkeypatch, minutes, written):
+    from babelens.training import state
+
+    steps, write = [], state._write
+
+    def watched(place, saved, progress):
+        steps.append(saved.progress.step)
+        write(place, saved, progress)
+
+    monkeypatch.setattr(state, "_write", watched)
+    settings = msgspec.structs.replace(TRAINING, epochs=2, save_minutes=minutes, keep=1)
+    train(Recipe(MODEL, settings), corpus, corpus, tmp_path)
+    assert steps == written
+    assert [path.name for path in (tmp_path / "state").iterdir()] == ["00000006"]
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly"), r"DataLoader worker \(pid\(s\) 7\) exited"),
+        (InputError("images/2.jpg: expected a readable picture"), "images/2.jpg: expected a readable picture"),
+    ],
+)
+def test_rows_that_cannot_be_had_halt_the_run_with_its_state(
+    corpus, undisturbed, tmp_path, monkeypatch, error, message
+):
+    from babelens.training import loop
+
+    def broken(*arguments, **more):
+        for number, batch in enumerate(batches_of(*arguments, **more)):
+            if number == 2:
+                raise error
+            yield batch
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "batches_of", broken)
+        with pytest.raises(
+            Halted, match=f"no rows for step 3 of epoch 1: {message}.*; the state is saved: run .* --resume"
+        ):
+            train(Recipe(MODEL, TRAINING), corpus, corpus, tmp_path)
+    assert [path.name for path in (tmp_path / "state").iterdir()] == ["00000002"]
+    train(Recipe(MODEL, TRAINING), corpus, corpus, tmp_path, resume=True)
+    assert losses(tmp_path) == losses(undisturbed)
+
+
+def test_a_ctrl_c_that_takes_the_workers_away_is_a_ctrl_c(corpus, tmp_path, monkeypatch):
+    def broken(*_, **__):
+        os.kill(os.getpid(), signal.SIGINT)
+        raise RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly")
+        yield
+
+    monkeypatch.setattr("babelens.training.loop.batches_of", broken)
+    with pytest.raises(Interrupted, match="stopped in epoch 1 at step 0; the state is saved"):
+        train(Recipe(MODEL, TRAINING), corpus, corpus, tmp_path)
+
+
+def test_a_stop_is_heard_within_the_validation(corpus, undisturbed, tmp_path):
+    class StopValidation(Report):
+        def validated(self, rows):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted, match="stopped in epoch 1 at step 3"):
+        train(Recipe(MODEL, TRAINING), corpus, corpus, tmp_path, report=StopValidation())
+    assert not (tmp_path / "history.json").exists()
+    train(Recipe(MODEL, TRAINING), corpus, corpus, tmp_path, resume=True)
+    assert losses(tmp_path) == losses(undisturbed)
+
+
+def test_two_processes_do_not_train_in_one_folder(corpus, undisturbed):
+    class Again(Notes):
+        def start(self, epochs, steps, done):
+            train(Recipe(MODEL, TRAINING), corpus, corpus, undisturbed, resume=True)
+
+    with pytest.raises(ResumeError, match="another process trains here"):
+        train(Recipe(MODEL, TRAINING), corpus, corpus, undisturbed, resume=True, report=Again())
+
+
+def test_the_scaling_of_losses_survives_a_stop(corpus, tmp_path, monkeypatch):
+    """The scaler of fp16, on the CPU: it grows every second step, so a run that forgets it has another scale."""
+    from babelens.training import loop
+
+    made = []
+
+    def scaled(*arguments):
+        accelerator = make_accelerator(*arguments)
+        accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=4.0, growth_interval=2)
+        made.append(accelerator.scaler)
+        return accelerator
+
+    monkeypatch.setattr(loop, "make_accelerator", scaled)
+    recipe = Recipe(MODEL, TRAINING)
+    train(recipe, corpus, corpus, tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        train(recipe, corpus, corpus, tmp_path / "stopped", report=Stop(3))
+    train(recipe, corpus, corpus, tmp_path / "stopped", resume=True)
+    whole, _, stopped = (scaler.state_dict() for scaler in made)
+    assert whole == stopped
+    assert whole["scale"] == 4.0 * 2 ** (9 // 2)
 
 
 def test_patience_ends_a_run_that_does_not_get_better(corpus, tmp_path):
