@@ -5,6 +5,7 @@ word; what stands in the padding changes nothing. Whatever the autocast, sums ov
 device has them (over long texts the scores grow while the probabilities do not) and given back in 32.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -55,12 +56,12 @@ def best_paths(emissions: Emissions, mask: WordMask, chain: Chain) -> list[list[
     without words has a path without tags.
     """
     transitions, start, end = (scores.float() for scores in chain)
-    words = emissions.float().permute(1, 2, 0).contiguous().unbind(0)
+    words = start.new_empty(*emissions.shape[1:], len(mask)).copy_(emissions.permute(1, 2, 0))
+    words[0] += start[:, None]
     moves = transitions[:, :, None]
-    bests = [words[0] + start[:, None]]
-    for word in words[1:]:
-        bests.append((bests[-1][:, None] + moves).amax(0).add_(word))
-    best = torch.stack(bests).transpose(1, 2).contiguous().cpu().numpy()
+    for before, word in pairwise(words.unbind(0)):
+        word += (before[:, None] + moves).amax(0)
+    best = words.transpose(1, 2).contiguous().cpu().numpy()
     into, end, lengths = transitions.T.cpu().numpy(), end.cpu().numpy(), mask.sum(1).cpu().numpy()
     # All rows are read from their last word to their first; those that are done read their first over again.
     places = (lengths - 1 - np.arange(len(words))[:, None]).clip(0)
@@ -76,7 +77,8 @@ def best_paths(emissions: Emissions, mask: WordMask, chain: Chain) -> list[list[
 @torch.no_grad()
 def tag_marginals(emissions: Emissions, mask: WordMask, chain: Chain, temperature: float = 1.0) -> Emissions:
     """P(y_i = tag) of each word under all paths, whose scores are divided by `temperature`; 0 in the padding."""
-    return _expectations(_lay_out(emissions, mask, chain, temperature)).tags.permute(2, 0, 1).float()
+    emissions, chain = _tempered(emissions, chain, temperature)
+    return _expectations(_lay_out(emissions, mask, chain)).tags.permute(2, 0, 1).float().contiguous()
 
 
 @torch.no_grad()
@@ -89,7 +91,8 @@ def span_marginals(
     there are and however long they are.
     """
     rows, starts, ends, begins = spans
-    lattice = _lay_out(emissions, mask, chain, temperature)
+    emissions, chain = _tempered(emissions, chain, temperature)
+    lattice = _lay_out(emissions, mask, chain)
     running = lattice.words[0].cumsum(0)
     before, after, total = _log_sums(lattice)
     transitions, end = lattice.moves[1], lattice.first[1, :, 0]
@@ -108,6 +111,11 @@ def span_marginals(
     score = score + torch.where(last == lattice.turned[0, rows], end[closing], leaving)
     # Rounding may pass 1 by a hair.
     return (score - total[rows]).exp().clamp(max=1.0).float()
+
+
+def _tempered(emissions: Emissions, chain: Chain, temperature: float) -> tuple[Emissions, Chain]:
+    dtype = _precision(emissions)
+    return emissions.to(dtype) / temperature, Chain(*(scores.to(dtype) / temperature for scores in chain))
 
 
 class _NegativeLogLikelihood(torch.autograd.Function):
@@ -164,30 +172,36 @@ class _Lattice(NamedTuple):
     near: bool
 
 
-def _lay_out(emissions: Emissions, mask: WordMask, chain: Chain, temperature: float = 1.0) -> _Lattice:
-    dtype = torch.float32 if emissions.device.type == "mps" else torch.float64
-    transitions, start, end = (scores.to(dtype) / temperature for scores in chain)
-    emissions = emissions.masked_fill(~mask[:, :, None], 0.0)
+def _lay_out(emissions: Emissions, mask: WordMask, chain: Chain) -> _Lattice:
+    transitions, start, end = chain
     turned = (mask.sum(1) - 1 - torch.arange(mask.shape[1], device=mask.device)[:, None]).clamp_(min=0)
-    words = start.new_empty(2, *emissions.shape[1:], len(mask))
-    words[0] = emissions.permute(1, 2, 0)
-    words[0] /= temperature
-    torch.gather(words[0], 0, turned[:, None].expand_as(words[0]), out=words[1])
-    first, moves = torch.stack([start, end])[:, :, None], torch.stack([transitions.T, transitions])
-    near = dtype == torch.float64 and _near(
-        torch.cat([emissions.flatten(), *(part.flatten() for part in chain)]) / temperature
-    )
-    return _Lattice(words, first, moves, turned, ~mask.T[:, None], near)
+    padding = ~mask.T[:, None]
+    dtype = _precision(emissions)
+    words = emissions.new_empty(2, *emissions.shape[1:], len(mask), dtype=dtype)
+    forwards, backwards = words
+    forwards.copy_(emissions.permute(1, 2, 0)).masked_fill_(padding, 0.0)
+    torch.gather(forwards, 0, turned[:, None].expand_as(forwards), out=backwards)
+    first = torch.stack([start, end])[:, :, None].to(dtype)
+    moves = torch.stack([transitions.T, transitions]).to(dtype)
+    return _Lattice(words, first, moves, turned, padding, _near(forwards, first, moves))
 
 
-def _near(scores: Tensor) -> bool:
-    """Whether all scores, but impossible ones, are so small that products of exponentials in 64 bits lose no path.
+def _precision(scores: Tensor) -> torch.dtype:
+    return torch.float32 if scores.device.type == "mps" else torch.float64
+
+
+def _near(words: Tensor, *chain: Tensor) -> bool:
+    """Whether all scores, but impossible moves, are so small that products of exponentials in 64 bits lose no path.
 
     What follows one tag and what follows another differ by no more than the scores of the way to a tag that may follow
     both, two words at most. A path that is behind by more than that, and by what numbers can tell apart, counts for
     nothing, and only such paths leave the range of numbers when the largest sum of each word is brought back to 1.
     """
-    return bool(scores.masked_fill(scores < IMPOSSIBLE / 1e6, 0.0).abs_().amax() < NEAR)
+    if words.dtype != torch.float64:
+        return False
+    moves = torch.cat([scores.flatten() for scores in chain])
+    moves = moves.masked_fill_(moves < IMPOSSIBLE / 1e6, 0.0)
+    return bool(torch.stack([*words.aminmax(), *moves.aminmax()]).abs().amax() < NEAR)
 
 
 def _path_score(lattice: _Lattice, given: Int[Tensor, "word 1 batch"]) -> PerRow:

@@ -191,9 +191,12 @@ def test_large_scores_over_long_texts_equal_pytorch_crf(near, scheme):
 
 
 def test_scores_choose_the_sum_that_holds_them():
-    assert crf._near(torch.tensor([IMPOSSIBLE, -49.9, 49.9]))
-    assert not crf._near(torch.tensor([0.0, -50.1]))
-    assert not crf._near(torch.tensor([0.0, math.nan])) and not crf._near(torch.tensor([0.0, math.inf]))
+    small, moves = torch.tensor([-49.9, 49.9]).double(), torch.tensor([IMPOSSIBLE, 49.9]).double()
+    assert crf._near(small, moves)
+    for large in (-50.1, 50.1, math.inf, math.nan):
+        assert not crf._near(torch.tensor([0.0, large]).double(), moves)
+        assert not crf._near(small, torch.tensor([0.0, large]).double())
+    assert not crf._near(small.float(), moves.float())
 
 
 def test_padding_changes_nothing():
