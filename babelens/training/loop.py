@@ -195,7 +195,9 @@ def _had(batches: Iterator[Batch], progress: Progress, stopped: Callable[[], boo
             raise Interrupted(_stopped(progress)) from error
         if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
             raise
-        raise Halted(f"no rows for step {progress.step + 1} of epoch {progress.epoch + 1}: {error}; {GO_ON}") from error
+        halted = Halted(f"no rows for step {progress.step + 1} of epoch {progress.epoch + 1}: {error}; {GO_ON}")
+        halted.exit_code = getattr(error, "exit_code", halted.exit_code)
+        raise halted from error
 
 
 def _stopped(progress: Progress) -> str:

@@ -280,11 +280,16 @@ def test_the_state_is_written_when_it_is_due_and_once_for_each_step(corpus, tmp_
     assert [path.name for path in (tmp_path / "state").iterdir()] == ["00000006"]
 
 
+class Shortage(InputError):
+    exit_code = 3
+
+
 @pytest.mark.parametrize(
     ("error", "message"),
     [
         (RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly"), r"DataLoader worker \(pid\(s\) 7\) exited"),
         (InputError("images/2.jpg: expected a readable picture"), "images/2.jpg: expected a readable picture"),
+        (Shortage("a data worker ended unexpectedly"), "a data worker ended unexpectedly"),
     ],
 )
 def test_rows_that_cannot_be_had_halt_the_run_with_its_state(
@@ -302,8 +307,9 @@ def test_rows_that_cannot_be_had_halt_the_run_with_its_state(
         patch.setattr(loop, "batches_of", broken)
         with pytest.raises(
             Halted, match=f"no rows for step 3 of epoch 1: {message}.*; the state is saved: run .* --resume"
-        ):
+        ) as caught:
             train(Recipe(MODEL, TRAINING), corpus, corpus, tmp_path)
+    assert caught.value.exit_code == getattr(error, "exit_code", 1)
     assert [path.name for path in (tmp_path / "state").iterdir()] == ["00000002"]
     train(Recipe(MODEL, TRAINING), corpus, corpus, tmp_path, resume=True)
     assert losses(tmp_path) == losses(undisturbed)
