@@ -29,6 +29,14 @@ class TextTensors(Protocol):
         """The same on another device."""
         ...
 
+    def pin_memory(self) -> "TextTensors":
+        """The same in page-locked memory, for copies to a GPU that do not wait."""
+        ...
+
+    def part(self, start: int, stop: int) -> "TextTensors":
+        """The sentences from `start` up to `stop`."""
+        ...
+
 
 class Row(NamedTuple):
     """An example with a way to open its pictures; `keys` name them, equal keys being the same picture."""
@@ -36,6 +44,21 @@ class Row(NamedTuple):
     example: Example
     keys: tuple[str, ...] = ()
     open: Callable[[str], Picture] | None = None
+
+    @property
+    def marks(self) -> tuple[str | None, ...]:
+        """What ties the row to others (see `tie`): its pictures, and the group of its copies and translations."""
+        return (*self.keys, self.example.group)
+
+
+class Share(NamedTuple):
+    """The numbers of rows that one process computes at a time, `among` those of all processes in the same step.
+
+    A process that has no rows of a step still takes part in it, with a row of another that counts for nothing.
+    """
+
+    rows: Sequence[int]
+    among: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -55,6 +78,28 @@ class Batch:
     groups: Tensor
     tags: Tensor | None
     status: tuple[ImageStatus, ...]
+    stand_in: bool = False
+
+    @property
+    def present(self) -> Tensor:
+        """Which rows (batch,) have a picture of their own to be aligned with."""
+        return (self.pictures >= 0).any(1) & (not self.stand_in)
+
+    def part(self, start: int, stop: int) -> "Batch":
+        """The rows from `start` up to `stop`, with the pictures that they have."""
+        pictures = self.pictures[start:stop]
+        shown, places = pictures.unique(return_inverse=True)
+        none = int((shown < 0).any())
+        return replace(
+            self,
+            ids=self.ids[start:stop],
+            text=self.text.part(start, stop),
+            pixels=tuple(view[shown[none:]] if len(view) else view for view in self.pixels),
+            pictures=places - none,
+            groups=self.groups[start:stop],
+            tags=None if self.tags is None else self.tags[start:stop],
+            status=self.status[start:stop],
+        )
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on another device."""
@@ -114,10 +159,19 @@ class Collator:
         self.tags = tags
         self.memory = PixelMemory(memory)
 
-    def __call__(self, rows: Sequence[Row], *, labelled: bool, epoch: Epoch | None = None) -> Batch:
+    def __call__(
+        self,
+        rows: Sequence[Row],
+        *,
+        labelled: bool,
+        epoch: Epoch | None = None,
+        groups: Sequence[int] | None = None,
+        stand_in: bool = False,
+    ) -> Batch:
         """Make one batch; with `labelled` it carries the rows' tags.
 
         In training, `epoch` says which one: pictures are augmented, where that is declared, and cut anew in each.
+        `groups` are the rows' numbers of `tie` where they are compared with rows of other batches.
         """
         text = self.tokens([row.example.words for row in rows])
         pixels, slots, status = self._pictures(rows, epoch)
@@ -130,9 +184,10 @@ class Collator:
             text=text,
             pixels=pixels,
             pictures=pictures,
-            groups=torch.tensor(tie([(*row.keys, row.example.group) for row in rows]), dtype=torch.long),
+            groups=torch.tensor(tie([row.marks for row in rows]) if groups is None else groups, dtype=torch.long),
             tags=self._tags(rows, text.mask.shape[1]) if labelled else None,
             status=status,
+            stand_in=stand_in,
         )
 
     def _tags(self, rows: Sequence[Row], width: int) -> Tensor:
@@ -238,7 +293,10 @@ class CorpusRows:
 
 
 class RowBatches:
-    """A data set whose items are whole batches: asked for a list of row numbers, it answers with their batch."""
+    """A data set whose items are whole batches: asked for a list of row numbers, it answers with their batch.
+
+    Asked for a `Share`, it numbers the groups of rows over all those of the step.
+    """
 
     def __init__(self, rows: Rows, collator: Collator, *, labelled: bool, epoch: Epoch | None = None) -> None:
         self.rows = rows
@@ -246,6 +304,17 @@ class RowBatches:
         self.labelled = labelled
         self.epoch = epoch
 
-    def __getitem__(self, numbers: Sequence[int]) -> Batch:
+    def __getitem__(self, numbers: Sequence[int] | Share) -> Batch:
         """The batch of the rows with these numbers."""
-        return self.collator([self.rows[number] for number in numbers], labelled=self.labelled, epoch=self.epoch)
+        if not isinstance(numbers, Share):
+            return self.collator([self.rows[number] for number in numbers], labelled=self.labelled, epoch=self.epoch)
+        among = {number: self.rows[number] for number in numbers.among}
+        groups = dict(zip(among, tie([row.marks for row in among.values()]), strict=True))
+        own = numbers.rows or numbers.among[:1]
+        return self.collator(
+            [among[number] for number in own],
+            labelled=self.labelled,
+            epoch=self.epoch,
+            groups=[groups[number] for number in own],
+            stand_in=not numbers.rows,
+        )

@@ -1,6 +1,6 @@
 """The model: words and pictures in, emissions, losses and entities out (2M-NER, section 4)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -8,10 +8,18 @@ from torch import Tensor, nn
 
 from babelens.models.batch import Batch, Collator
 from babelens.models.spec import Model
+from babelens.modules.alignment import Pairs
 from babelens.modules.backbone import State, Streams
 from babelens.modules.origin import Origin
-from babelens.modules.shapes import Emissions
+from babelens.modules.shapes import Emissions, PerRow
 from babelens.schema import Entity, TagSet
+
+
+class Terms(NamedTuple):
+    """What the losses of a batch are made of: the head's of each row by name, and what each aligned view compares."""
+
+    rows: dict[str, PerRow]
+    pairs: dict[str, Pairs]
 
 
 class Losses(NamedTuple):
@@ -45,9 +53,16 @@ class Tagger(nn.Module):
         """What makes batches for this tagger; `memory` bytes of cut pictures are kept."""
         return Collator(self.backbone.text.tokens, list(self.backbone.transforms.values()), self.tags, memory)
 
-    def forward(self, batch: Batch) -> Losses:
-        """The losses of a labelled batch (the name that data-parallel wrappers call)."""
-        return self.loss(batch)
+    def forward(self, batch: Batch) -> Terms:
+        """What the losses of a labelled batch are made of (the name that data-parallel wrappers call).
+
+        Raises:
+            ValueError: the batch carries no tags.
+        """
+        if batch.tags is None:
+            raise ValueError("expected a labelled batch, found one without tags")
+        state = self.encode(batch)
+        return Terms(self.head.losses(self._read(state), batch.tags, state.text.mask), self.backbone.pairs(state))
 
     def encode(self, batch: Batch) -> State:
         """What the backbone makes of a batch: words for the head, the encoded text, the regions of each view."""
@@ -61,23 +76,27 @@ class Tagger(nn.Module):
         return self.head.emissions(self._read(self.encode(batch)))
 
     def loss(self, batch: Batch) -> Losses:
-        """Eq. 18: factor x (alpha x the head's loss + (1 - alpha) x the sum of the views' alignment losses).
+        """The losses of a labelled batch by itself.
 
         Raises:
             ValueError: the batch carries no tags.
         """
-        if batch.tags is None:
-            raise ValueError("expected a labelled batch, found one without tags")
-        state = self.encode(batch)
-        rows = self.head.losses(self._read(state), batch.tags, state.text.mask)
-        summed = self.model.reduction == "sum"
-        parts = {name: part.sum() if summed else part.mean() for name, part in rows.items()}
-        aligned = {f"alignment/{name}": part for name, part in self.backbone.alignments(state, batch.groups).items()}
-        task = torch.stack(list(parts.values())).sum()
-        total = self.model.alpha * task
-        if aligned:
-            total = total + (1 - self.model.alpha) * torch.stack(list(aligned.values())).sum()
-        return Losses(self.model.factor * total, parts | aligned)
+        terms = self(batch)
+        task = {name: self.reduce(rows.sum(), len(rows)) for name, rows in terms.rows.items()}
+        aligned = self.backbone.alignments(terms.pairs, batch.groups, batch.present)
+        return self.weigh(task, aligned)
+
+    def reduce(self, summed: Tensor, rows: int) -> Tensor:
+        """A term of the head as `reduction` says, of its sum over rows."""
+        return summed if self.model.reduction == "sum" else summed / rows
+
+    def weigh(self, task: Mapping[str, Tensor], aligned: Mapping[str, Tensor]) -> Losses:
+        """Eq. 18: factor x (alpha x the head's loss + (1 - alpha) x the sum of the views' alignment losses)."""
+        parts = [self.model.alpha * part for part in task.values()]
+        parts += [(1 - self.model.alpha) * part for part in aligned.values()]
+        total = torch.stack(parts).sum()
+        named = {f"alignment/{name}": part for name, part in aligned.items()}
+        return Losses(self.model.factor * total, {**task, **named})
 
     @torch.inference_mode()
     def decode(self, batch: Batch) -> list[tuple[Entity, ...]]:

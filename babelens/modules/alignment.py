@@ -1,11 +1,11 @@
 """Contrastive alignment of a text and its picture (paper, section 4.3, equations 7 to 10)."""
 
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn import functional
 
 from babelens.modules.shapes import Pooled, Scalar
@@ -15,6 +15,13 @@ Reading = Literal["regions", "native", "flat"]
 
 # In place of minus infinity: its exponential is exactly 0 and differences of it are no NaN.
 _NOTHING = -1e30
+
+
+class Pairs(NamedTuple):
+    """The vectors of texts and of their pictures in the common space, row by row."""
+
+    text: Float[Tensor, "batch dim"]
+    image: Float[Tensor, "batch dim"]
 
 
 @runtime_checkable
@@ -71,7 +78,8 @@ class Contrastive(msgspec.Struct, frozen=True, tag="contrastive", forbid_unknown
 class ContrastiveAlignment(nn.Module):
     """Project texts and pictures into one space (equations 7 and 8), then compare them there (see `nt_xent`).
 
-    h' = Linear(ReLU(Linear(h))), with weights of its own for each modality.
+    h' = Linear(ReLU(Linear(h))), with weights of its own for each modality. What is projected and what is compared are
+    two methods, since rows of several batches and processes may be compared with one another (see `gather`).
     """
 
     def __init__(
@@ -97,22 +105,27 @@ class ContrastiveAlignment(nn.Module):
         self,
         pooled: Pooled,
         image: Float[Tensor, "batch width"],
-        groups: Int[Tensor, " batch"],
-        present: Bool[Tensor, " batch"],
         shared_text: nn.Sequential | None = None,
-    ) -> Scalar:
-        """The loss of a batch, in 32 bits whatever the autocast.
+    ) -> Pairs:
+        """Texts and pictures in the common space, in at least 32 bits whatever the autocast.
 
         `shared_text` are the layers for the text where the module has none of its own.
-
-        `groups` are equal for rows that show the same picture or are translations of one another; `present` says
-        which rows have a picture of their own (a stand-in is none).
         """
+        project = self.text if self.text is not None else shared_text
+        assert project is not None, "an alignment without layers for the text is called with shared ones"
         with torch.autocast(pooled.device.type, enabled=False):
-            project = self.text if self.text is not None else shared_text
-            assert project is not None, "an alignment without layers for the text is called with shared ones"
-            text, picture = project(pooled.float()), self.image(image.float())
-            return nt_xent(text, picture, groups, present, self.temperature, self.negatives)
+            return Pairs(project(_full(pooled)), self.image(image.to(_full(pooled).dtype)))
+
+    def compare(
+        self,
+        pairs: Pairs,
+        groups: Int[Tensor, " batch"],
+        present: Bool[Tensor, " batch"],
+        rows: Int[Tensor, ""] | None = None,
+    ) -> Scalar:
+        """The loss of projected texts and pictures, in at least 32 bits: `nt_xent` as it was declared."""
+        with torch.autocast(groups.device.type, enabled=False):
+            return nt_xent(*pairs, groups, present, self.temperature, self.negatives, rows)
 
 
 def nt_xent(
@@ -122,6 +135,7 @@ def nt_xent(
     present: Bool[Tensor, " batch"],
     temperature: float = 0.5,
     negatives: Negatives = "all",
+    rows: Int[Tensor, ""] | None = None,
 ) -> Scalar:
     """The contrastive loss of N texts and their N pictures: equations 9 and 10, read as NT-Xent.
 
@@ -135,8 +149,12 @@ def nt_xent(
     of the other modality only with `negatives="cross"` (N - 1 of them: the paper speaks of text-picture pairs), of both
     with `"all"` (2N - 2 of them, the number that the paper gives, and what the published code does). Vectors of the
     anchor's own modality and group (the same text in another language, the same picture twice) are neither.
-    Rows that are not `present` take no part. Fewer than two groups leave nothing to tell apart: the loss is exactly 0,
-    and so is its gradient.
+    `groups` are equal for rows that show the same picture or are translations of one another; `present` says which rows
+    have a picture of their own. Those that have none (a stand-in is none) take no part. Fewer than two groups leave
+    nothing to tell apart: the loss is exactly 0, and so is its gradient.
+
+    `rows`, by default the number of rows present, is what the sum over anchors is divided by, twice, for a mean over
+    more rows than those given: losses of several batches then add up to the mean over all of their anchors.
 
     What is printed as equations 9 and 10 cannot be the loss that was minimised:
 
@@ -149,7 +167,7 @@ def nt_xent(
     - The indicator of NT-Xent excludes the anchor itself (k != i among 2N vectors) and keeps the positive; printed with
       text and picture indices it excludes the positive and never the anchor.
     """
-    text, image = text.float(), image.float()
+    text, image = _full(text), _full(image)
     # An absent row may hold anything; what reaches the similarities would come back as NaN in the gradient.
     vectors = torch.cat([text, image]).masked_fill(~present.repeat(2)[:, None], 0.0)
     vectors = functional.normalize(vectors, dim=-1)
@@ -168,4 +186,40 @@ def nt_xent(
     against = similarity.masked_fill(~negative, _NOTHING).logsumexp(1, keepdim=True)
     terms = torch.where(positive, functional.softplus(against - similarity), 0.0)
     anchors = terms.sum(1) / positive.sum(1).clamp(min=1)
-    return anchors.sum() / there.sum().clamp(min=1)
+    count = present.sum() if rows is None else rows
+    return anchors.sum() / (2 * count).clamp(min=1)
+
+
+def gather(own: Float[Tensor, "batch width"], size: int) -> Float[Tensor, "all width"]:
+    """The rows of all processes one after the other, those of each filled up with zeros to `size`; with gradients.
+
+    It is meant for a loss that every process computes alike from what is gathered. The gradient of a process' own rows
+    is the sum over processes of what their losses ask of them: as all ask the same, it is the own one times the number
+    of processes, and nothing needs to be sent. So a share of 1 / processes of the loss is each process' due, and the
+    shares of all, with whatever else they lose on their own rows, add up to the loss of one process with all the rows.
+
+    Without a process group, or in a group of one, the rows are given back as they are.
+    """
+    if not distributed.is_available() or not distributed.is_initialized() or distributed.get_world_size() == 1:
+        return own
+    return _Gather.apply(functional.pad(own, (0, 0, 0, size - len(own))))
+
+
+class _Gather(torch.autograd.Function):
+    """All-gather along the rows, whose backward is that of a loss which all processes compute alike."""
+
+    @staticmethod
+    def forward(ctx: Any, own: Tensor) -> Tensor:
+        parts = [torch.empty_like(own) for _ in range(distributed.get_world_size())]
+        distributed.all_gather(parts, own.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        processes = distributed.get_world_size()
+        return processes * gradients[0].chunk(processes)[distributed.get_rank()]
+
+
+def _full(vectors: Tensor) -> Tensor:
+    """The same in at least 32 bits."""
+    return vectors if vectors.dtype == torch.float64 else vectors.float()

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from babelens.modules.alignment import Pairs
 from babelens.modules.shapes import RegionMask, Regions, Words
 from babelens.modules.text.encoded import EncodedText
 from babelens.schema import Box
@@ -101,8 +102,14 @@ class Backbone(Protocol):
         """Encode and fuse a batch; `pictures` (batch, slot) says which of the pixels each row has, -1 for none."""
         ...
 
-    def alignments(self, state: State, groups: Tensor) -> dict[str, Tensor]:
-        """The alignment loss of each aligned view by its name."""
+    def pairs(self, state: State) -> dict[str, Pairs]:
+        """What each aligned view compares, by its name: a text and a picture a row."""
+        ...
+
+    def alignments(
+        self, pairs: Mapping[str, Pairs], groups: Tensor, present: Tensor, rows: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """The alignment loss of each aligned view by its name (see `alignment.nt_xent`)."""
         ...
 
     def attention(self, state: State) -> dict[str, Tensor]:

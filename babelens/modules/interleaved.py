@@ -1,6 +1,6 @@
 """The interleaved backbone: the last layers of a text and of a vision transformer exchange (Chen et al., 2022)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -8,6 +8,7 @@ import msgspec
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from babelens.modules.alignment import Pairs
 from babelens.modules.backbone import Part, State, Streams, Transform
 from babelens.modules.declaration import DeclarationError
 from babelens.modules.late import Late
@@ -161,7 +162,13 @@ class InterleavedBackbone(nn.Module):
                 states, prefix = read_text(layer, states, mask, (fusion, own))
         return states
 
-    def alignments(self, state: State, groups: Tensor) -> dict[str, Tensor]:
+    def pairs(self, state: State) -> dict[str, Pairs]:
+        """None: the model has no alignment."""
+        return {}
+
+    def alignments(
+        self, pairs: Mapping[str, Pairs], groups: Tensor, present: Tensor, rows: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """None: the model has no alignment."""
         return {}
 

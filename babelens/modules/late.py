@@ -1,13 +1,13 @@
 """The late backbone: text and pictures are encoded apart, then words read the regions (2M-NER, section 4)."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import cast
 
 import msgspec
 import torch
 from torch import Tensor, nn
 
-from babelens.modules.alignment import Contrastive, ContrastiveAlignment
+from babelens.modules.alignment import Contrastive, ContrastiveAlignment, Pairs
 from babelens.modules.backbone import Part, Seen, State, Streams, Transform
 from babelens.modules.declaration import DeclarationError
 from babelens.modules.fusion.co_attention import CoAttention
@@ -246,15 +246,21 @@ class LateBackbone(nn.Module):
             joined = self.joint(joined)
         return State(Streams(joined, auxiliary), encoded, seen)
 
-    def alignments(self, state: State, groups: Tensor) -> dict[str, Tensor]:
-        """The alignment loss of each aligned view by its name."""
-        losses: dict[str, Tensor] = {}
+    def pairs(self, state: State) -> dict[str, Pairs]:
+        """What each aligned view compares, by its name: a text and a picture a row."""
+        found: dict[str, Pairs] = {}
         for name, view in self.seeing().items():
-            own = state.views[name]
-            if view.alignment is not None and own.image is not None:
-                present = own.mask.any(dim=1)
-                losses[name] = view.alignment(state.text.pooled, own.image, groups, present, self.shared_text)
-        return losses
+            image = state.views[name].image
+            if view.alignment is not None and image is not None:
+                found[name] = view.alignment(state.text.pooled, image, self.shared_text)
+        return found
+
+    def alignments(
+        self, pairs: Mapping[str, Pairs], groups: Tensor, present: Tensor, rows: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """The alignment loss of each aligned view by its name (see `alignment.nt_xent`)."""
+        aligned = {name: view.alignment for name, view in self.seeing().items() if view.alignment is not None}
+        return {name: aligned[name].compare(own, groups, present, rows) for name, own in pairs.items()}
 
     def attention(self, state: State) -> dict[str, Tensor]:
         """Where each word looks, (batch, head, word, region), for each view that can tell."""

@@ -1,5 +1,6 @@
 """Which parameters are trained by which rule at which rate, and how the rate falls."""
 
+import math
 from collections.abc import Iterable
 
 import torch
@@ -77,6 +78,7 @@ class WeightAverage:
                 self.mean[name].copy_(value)
 
 
-def gradients_finite(parameters: Iterable[Tensor]) -> bool:
-    """Whether no gradient holds a NaN or an infinity."""
-    return all(bool(p.grad.isfinite().all()) for p in parameters if p.grad is not None)
+def largest_gradient(parameters: Iterable[Tensor]) -> Tensor:
+    """The largest absolute value in all gradients: finite if and only if every one of them is."""
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    return torch.nn.utils.get_total_norm(gradients, norm_type=math.inf)

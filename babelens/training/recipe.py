@@ -18,6 +18,9 @@ class RecipeError(InputError):
     """A recipe that cannot be followed: the message says which field, what was expected and what was found."""
 
 
+Order = Literal["grouped", "shuffled", "file"]
+
+
 class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The settings of a run. The defaults are those of the 2M-NER paper (Table 4, section 5.1).
 
@@ -27,6 +30,14 @@ class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     epochs without a better validation F1 after which training ends; `average` is the decay of a running mean of the
     weights, which is then what is validated and saved; `pixel_memory` is the number of bytes of cut pictures that each
     process keeps.
+    `batch` x `accumulate` rows, over all processes, make one step of the optimiser, `batch` of them at a time. The loss
+    is the mean over all of them; only the alignment compares no more than what is computed at a time, unless
+    `cached_gradients` compares all rows of a step, at the cost of a second pass forward (see `step.Optimization`).
+    `order` is that of the rows: "grouped" by similar length in an order drawn anew for each epoch, "shuffled" without
+    regard to length, or as in the "file", every epoch alike. With `halve`, one process that runs out of memory goes on
+    with half the rows at a time, in steps of the same rows.
+    `region_cache` keeps what frozen image encoders make of pictures on disk, in "bf16" or "fp16"; "auto" is bf16, and
+    nothing where the disk is too small (see `models.regions`).
     The state of a run is saved after every epoch, and within one whenever `save_minutes` have gone by (0: after every
     step, none: never); the last `keep` states stay. These two, `workers` and `pixel_memory` change no result, and may
     be others when a run goes on.
@@ -37,6 +48,9 @@ class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     epochs: int = 8
     batch: int = 16
     accumulate: int = 1
+    cached_gradients: bool = False
+    order: Order = "grouped"
+    halve: bool = True
     optimizer: Literal["adam", "adamw"] = "adam"
     rate: float = 5e-5
     rates: dict[str, float] = {}
@@ -53,6 +67,7 @@ class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     patience: int | None = None
     workers: int = 0
     pixel_memory: int = 1 << 30
+    region_cache: Literal["auto", "bf16", "fp16", "off"] = "auto"
     save_minutes: float | None = 30.0
     keep: int = 2
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from babelens.modules.alignment import Contrastive, nt_xent
+from babelens.modules.alignment import Contrastive, gather, nt_xent
 
 
 def brute(text, image, groups, present, temperature, negatives):
@@ -125,6 +125,22 @@ def test_absent_rows_take_no_part_whatever_they_hold():
     assert text.grad.isfinite().all() and image.grad[present].abs().sum() > 0
 
 
+@pytest.mark.parametrize("negatives", ["cross", "all"])
+def test_losses_over_the_rows_of_several_batches_add_up_to_the_mean_over_their_anchors(negatives):
+    generator = torch.Generator().manual_seed(6)
+    text, image = torch.randn(2, 7, 6, generator=generator, dtype=torch.float64)
+    groups, present = torch.tensor([0, 1, 1, 2, 3, 4, 5]), torch.tensor([True, True, True, False, True, True, False])
+    parts = [slice(0, 3), slice(3, 7)]
+    found = sum(nt_xent(text[p], image[p], groups[p], present[p], 0.5, negatives, present.sum()).item() for p in parts)
+    means = [brute(text[p], image[p], groups[p].tolist(), present[p].tolist(), 0.5, negatives) for p in parts]
+    assert found == pytest.approx((3 * means[0] + 2 * means[1]) / 5, rel=1e-9)
+
+
+def test_rows_are_gathered_as_they_are_where_there_is_one_process():
+    own = torch.randn(3, 2, requires_grad=True)
+    assert gather(own, 3) is own
+
+
 def test_order_of_rows_does_not_matter():
     generator = torch.Generator().manual_seed(9)
     text, image = torch.randn(2, 5, 6, generator=generator)
@@ -163,12 +179,14 @@ def test_module_projects_each_modality_and_counts_in_32_bits():
     seen = functional.linear(functional.linear(image, first.weight, first.bias).relu(), second.weight, second.bias)
     assert text.shape == seen.shape == (4, 8)
     expected = nt_xent(text, seen, groups, present, 0.2, "cross")
-    torch.testing.assert_close(module(pooled, image, groups, present), expected)
+    torch.testing.assert_close(module.compare(module(pooled, image), groups, present), expected)
     with torch.autocast("cpu", torch.bfloat16):
-        coarse = module(pooled, image, groups, present)
+        coarse = module.compare(module(pooled, image), groups, present)
     assert coarse.dtype == torch.float32
     torch.testing.assert_close(coarse, expected)
-    assert module(pooled.bfloat16(), image.bfloat16(), groups, present).dtype == torch.float32
+    assert module(pooled.bfloat16(), image.bfloat16()).text.dtype == torch.float32
+    exact = module.double().compare(module(pooled.double(), image.double()), groups, present)
+    assert exact.dtype == torch.float64 and exact.item() == pytest.approx(expected.item(), rel=1e-5)
     assert Contrastive(dim=6).build(8, 12).image[2].out_features == 6
 
 

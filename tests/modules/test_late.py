@@ -112,12 +112,13 @@ def test_alignments_share_the_layers_of_the_text_where_that_is_declared():
     assert {name for name, _ in shared.named_parameters() if ".text." in name and "alignment" in name} == set()
     text = shared.text.tokens(WORDS)
     groups = torch.arange(3)
-    losses = shared.alignments(shared(text, [pixels(2), pixels(2)], PICTURES), groups)
+    present = (PICTURES >= 0).any(1)
+    losses = shared.alignments(shared.pairs(shared(text, [pixels(2), pixels(2)], PICTURES)), groups, present)
     assert list(losses) == ["clip", "resnet"]
     own.load_state_dict({**own.state_dict(), **shared.state_dict()}, strict=False)
     for name in losses:
         own.seeing()[name].alignment.text.load_state_dict(shared.shared_text.state_dict())
-    expected = own.alignments(own(text, [pixels(2), pixels(2)], PICTURES), groups)
+    expected = own.alignments(own.pairs(own(text, [pixels(2), pixels(2)], PICTURES)), groups, present)
     for name, loss in losses.items():
         torch.testing.assert_close(loss, expected[name])
 
@@ -126,7 +127,7 @@ def test_without_fusion_the_head_reads_the_text_and_pictures_only_align():
     late = build(Late(TEXT, (View(CLIP, None, Contrastive()),)))
     state = late(late.text.tokens(WORDS), [pixels(2)], PICTURES)
     assert state.streams.words.equal(state.text.words) and late.attention(state) == {}
-    assert list(late.alignments(state, torch.arange(3))) == ["clip"]
+    assert list(late.pairs(state)) == ["clip"]
 
 
 def test_the_pooler_is_there_only_for_an_alignment():

@@ -38,6 +38,25 @@ class SpelledInput:
     lengths: Int[Tensor, " batch"]
     spans: Int[Tensor, " distinct"]
 
+    def part(self, start: int, stop: int) -> "SpelledInput":
+        """The rows from `start` up to `stop`, as wide as all of them, and the different words that stand in them."""
+        distinct, spelling = self.spelling[start:stop].unique(return_inverse=True)
+        chosen = torch.zeros_like(self.offsets, dtype=torch.bool)
+        chosen[distinct] = True
+        counts = self.offsets.diff(append=self.offsets.new_tensor([len(self.grams)]))
+        own = counts[distinct]
+        return SpelledInput(
+            words=self.words[start:stop],
+            casing=self.casing[start:stop],
+            mask=self.mask[start:stop],
+            spelling=spelling,
+            characters=self.characters[distinct],
+            grams=self.grams[chosen.repeat_interleave(counts)],
+            offsets=own.cumsum(0) - own,
+            lengths=self.lengths[start:stop],
+            spans=self.spans[distinct.to(self.spans.device)],
+        )
+
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "SpelledInput":
         """The same input on another device."""
         moved = {name: value for name, value in vars(self).items() if name not in _ON_HOST}

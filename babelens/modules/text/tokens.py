@@ -47,6 +47,24 @@ class TextInput:
         windows = torch.arange(len(self.ids), device=self.ids.device)
         return torch.searchsorted(self.window, windows, right=True) - 1
 
+    def part(self, start: int, stop: int) -> "TextInput":
+        """The rows from `start` up to `stop`, as wide as all of them; what was dropped is counted of all."""
+        places = [*self.window.tolist(), len(self.ids)]
+        begin, end = places[start], places[stop]
+        mask, (pieces, words) = self.mask[start:stop], (self.ids.shape[1], self.mask.shape[1])
+        owner = self.owner[begin:end]
+        return replace(
+            self,
+            ids=self.ids[begin:end],
+            attention=self.attention[begin:end],
+            owner=torch.where(owner < 0, owner, owner - start * words),
+            first=torch.where(mask, self.first[start:stop] - begin * pieces, 0),
+            last=torch.where(mask, self.last[start:stop] - begin * pieces, 0),
+            mask=mask,
+            casing=self.casing[start:stop],
+            window=self.window[start:stop] - begin,
+        )
+
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "TextInput":
         """The same input on another device."""
         return replace(
