@@ -56,7 +56,7 @@ def cached(digest: str, write: Callable[[Path, Path], object]) -> RowFile:
     kept = _open(folder / name)
     if kept is not None:
         return kept
-    folder = _writable(folder)
+    folder = writable(folder)
     mark = uuid.uuid4().hex
     rows, pictures = folder / f".{name}.{mark}", folder / f".{digest}.pictures.{mark}"
     try:
@@ -72,7 +72,7 @@ def cached(digest: str, write: Callable[[Path, Path], object]) -> RowFile:
 
 def cached_stream(digest: str, write: Callable[[Path], object], kind: str = "datasets") -> Path:
     """The Arrow file of a digest, of data sets of Hugging Face or another kind; `write(path)` makes it."""
-    folder = _writable(cache_folder() / kind / _code())
+    folder = writable(cache_folder() / kind / _code())
     path = folder / f"{digest}.arrow"
     if not _whole(path):
         beside = folder / f".{digest}.{uuid.uuid4().hex}"
@@ -111,7 +111,8 @@ def _whole(path: Path) -> bool:
     return (start[:6] == _FILE == end[2:]) or (start[:4] == _STREAM and end == _STREAM + b"\0\0\0\0")
 
 
-def _writable(folder: Path) -> Path:
+def writable(folder: Path) -> Path:
+    """The folder, made if it is not there; a folder for temporary files where it cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK):

@@ -237,6 +237,10 @@ class Corpus:
         """The bytes of a picture as they are, or None where it is missing."""
         return self._owner(key).content(key)
 
+    def content_digest(self, key: str) -> bytes | None:
+        """16 bytes that stand for the content of a picture, wherever it lies; None where it cannot be read."""
+        return self._owner(key).digest(key)
+
     def picture_source(self, key: str) -> Path | bytes | None:
         """The file of a picture, or its bytes where it has none of its own, or None where it is missing."""
         store = self._owner(key)

@@ -6,6 +6,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import file_digest, sha256
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Literal
@@ -23,6 +24,7 @@ MAX_PIXELS = 25_000_000
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 _FILE = "file:"
 _BYTES = "sha256:"
+_DIGEST = 16
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,11 @@ class Picture:
     status: Status
     reason: str = ""
     boxes: tuple[Box, ...] = ()
+
+
+def digest_content(content: bytes) -> bytes:
+    """What stands for the bytes of a picture: the first 16 bytes of their SHA-256."""
+    return sha256(content).digest()[:_DIGEST]
 
 
 class UnreadableError(ValueError):
@@ -268,6 +275,22 @@ class ImageStore:
         """The bytes of a picture as they are, or None where it is missing."""
         path = self.file(key)
         return self._embedded(key) if path is None else path.read_bytes()
+
+    def digest(self, key: str) -> bytes | None:
+        """What stands for the bytes of a picture (see `digest_content`); None where it is missing or cannot be read.
+
+        A key that is the digest of bytes is taken at its word.
+        """
+        if key.startswith(_BYTES):
+            return bytes.fromhex(key.removeprefix(_BYTES))[:_DIGEST]
+        path = self.file(key)
+        if path is None:
+            return None
+        try:
+            with open(path, "rb") as file:
+                return file_digest(file, "sha256").digest()[:_DIGEST]
+        except OSError:
+            return None
 
     def _embedded(self, key: str) -> bytes | None:
         if self._content is None or not key.startswith(_BYTES):

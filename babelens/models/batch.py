@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from babelens.data import Corpus, Picture
-from babelens.models.draw import Epoch, draw_of
-from babelens.modules.backbone import Chance, Transform
+from babelens.models.draw import Epoch, chancy, cut
+from babelens.models.region_store import RegionCache
+from babelens.modules.backbone import Transform
 from babelens.schema import Example, TagSet
 
 ImageStatus = Literal["used", "none", "missing", "unreadable"]
@@ -66,9 +67,11 @@ class Batch:
     """Tensors of several rows.
 
     `text` is the text encoder's own input. `pixels` holds, for each view, the distinct pictures of the batch as uint8
-    (picture, channel, height, width); `pictures` (batch, slot) says which of them each row has, -1 for none. Rows of
-    one number in `groups` (batch,) share a picture or are translations of one another. `tags` (batch, word) is there
-    when asked for. `status` says what became of each row's pictures.
+    (picture, channel, height, width), of crops (picture, crop, channel, height, width), or what the view's encoder
+    makes of them, where that was kept, as floats (picture, region, native width: see `regions.prepare`); `pictures`
+    (batch, slot) says which of them each row has, -1 for none. Rows of one number in `groups` (batch,) share a picture
+    or are translations of one another. `tags` (batch, word) is there when asked for. `status` says what became of each
+    row's pictures.
     """
 
     ids: tuple[str, ...]
@@ -114,37 +117,36 @@ class Batch:
 
 
 class PixelMemory:
-    """Pictures already cut to size, kept up to a number of bytes; the one used longest ago goes first."""
+    """Pictures cut to size for a view, kept up to a number of bytes; the one used longest ago goes first."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._size = 0
-        self._held: OrderedDict[str, tuple[Tensor, ...]] = OrderedDict()
+        self._held: OrderedDict[tuple[str, int], Tensor] = OrderedDict()
 
-    def get(self, key: str) -> tuple[Tensor, ...] | None:
-        """The tensors of a picture, one a view, or None."""
-        found = self._held.get(key)
+    def get(self, key: str, view: int) -> Tensor | None:
+        """What a view reads of a picture, or None."""
+        found = self._held.get((key, view))
         if found is not None:
-            self._held.move_to_end(key)
+            self._held.move_to_end((key, view))
         return found
 
-    def put(self, key: str, views: tuple[Tensor, ...]) -> None:
-        """Keep the tensors of a picture, one a view."""
-        size = sum(view.numel() for view in views)
-        if size > self.limit or key in self._held:
+    def put(self, key: str, view: int, pixels: Tensor) -> None:
+        """Keep what a view reads of a picture."""
+        if pixels.numel() > self.limit or (key, view) in self._held:
             return
-        self._held[key] = views
-        self._size += size
+        self._held[key, view] = pixels
+        self._size += pixels.numel()
         while self._size > self.limit:
             _, dropped = self._held.popitem(last=False)
-            self._size -= sum(view.numel() for view in dropped)
+            self._size -= dropped.numel()
 
 
 class Collator:
     """Makes batches for one tagger: its words become the text encoder's input, its pictures the views' pixels.
 
     It holds no weights, so that data workers can have a copy. `memory` is the number of bytes that cut pictures may
-    take in each process.
+    take in each process. `regions` are those kept on disk: a picture that is there for all views is never opened.
     """
 
     def __init__(
@@ -153,11 +155,13 @@ class Collator:
         transforms: Sequence[Transform],
         tags: TagSet,
         memory: int = 0,
+        regions: RegionCache | None = None,
     ) -> None:
         self.tokens = tokens
         self.transforms = tuple(transforms)
         self.tags = tags
         self.memory = PixelMemory(memory)
+        self.regions = regions
 
     def __call__(
         self,
@@ -200,51 +204,71 @@ class Collator:
     def _pictures(
         self, rows: Sequence[Row], epoch: Epoch | None
     ) -> tuple[tuple[Tensor, ...], list[list[int]], tuple[ImageStatus, ...]]:
-        """Open each distinct picture once; a bad one is left out of its row, which keeps its other pictures."""
+        """What each view reads of each distinct picture, which of them each row has, and what became of them.
+
+        A bad picture is left out of its row, which keeps its other pictures. A view reads kept regions where it can of
+        all pictures of the batch, else the pixels of all.
+        """
         if not self.transforms:
             return (), [[] for _ in rows], tuple("none" for _ in rows)
-        place: dict[str, int | ImageStatus] = {}
-        cut: list[tuple[Tensor, ...]] = []
-        slots: list[list[int]] = []
-        status: list[ImageStatus] = []
+        owners: dict[str, Row] = {}
         for row in rows:
-            row_status: ImageStatus = "none"
-            row_slots: list[int] = []
             for key in row.keys:
-                if key not in place:
-                    views = self._cut(row, key, epoch)
-                    place[key] = len(cut) if isinstance(views, tuple) else views
-                    if isinstance(views, tuple):
-                        cut.append(views)
-                found = place[key]
-                if isinstance(found, int):
-                    row_slots.append(found)
-                else:
-                    row_status = found
-            slots.append(row_slots)
-            status.append("used" if row_slots else row_status)
-        if not cut:
-            return tuple(torch.zeros((0, 3, 1, 1), dtype=torch.uint8) for _ in self.transforms), slots, tuple(status)
-        return tuple(torch.stack(view) for view in zip(*cut, strict=True)), slots, tuple(status)
+                owners.setdefault(key, row)
+        kept = {key: self._kept(key, epoch) for key in owners}
+        cuts: dict[str, dict[int, Tensor] | ImageStatus] = {
+            key: self._cut(row, key, epoch, _absent(kept[key])) for key, row in owners.items()
+        }
+        lacking = {view for made in cuts.values() if isinstance(made, dict) for view in made}
+        for key, made in cuts.items():
+            if isinstance(made, dict) and made.keys() != lacking:
+                cuts[key] = self._cut(owners[key], key, epoch, sorted(lacking))
+        whole = {key: made for key, made in cuts.items() if isinstance(made, dict)}
+        numbers = {key: number for number, key in enumerate(whole)}
+        slots = [[numbers[key] for key in row.keys if key in numbers] for row in rows]
+        bad: dict[str, ImageStatus] = {key: made for key, made in cuts.items() if not isinstance(made, dict)}
+        status: list[ImageStatus] = ["used" if found else "none" for found in slots]
+        for number, row in enumerate(rows):
+            if row.keys and not slots[number]:
+                status[number] = bad[row.keys[-1]]
+        pixels: list[Tensor] = []
+        for view in range(len(self.transforms)):
+            own = [made[view] if view in made else kept[key][view] for key, made in whole.items()]
+            tensors = [tensor for tensor in own if tensor is not None]
+            pixels.append(torch.stack(tensors) if tensors else torch.zeros((0, 3, 1, 1), dtype=torch.uint8))
+        return tuple(pixels), slots, tuple(status)
 
-    def _cut(self, row: Row, key: str, epoch: Epoch | None) -> tuple[Tensor, ...] | ImageStatus:
-        random = [isinstance(one, Chance) and one.draws(epoch is not None) for one in self.transforms]
+    def _kept(self, key: str, epoch: Epoch | None) -> list[Tensor | None]:
+        """The kept regions of a picture for each view; None of those that see it cut anew in each epoch."""
+        if self.regions is None:
+            return [None] * len(self.transforms)
+        found = self.regions.read(key)
+        fixed = [epoch is None or not chancy(transform, True) for transform in self.transforms]
+        return [own if lasting else None for own, lasting in zip(found, fixed, strict=True)]
+
+    def _cut(self, row: Row, key: str, epoch: Epoch | None, views: list[int]) -> dict[int, Tensor] | ImageStatus:
+        """The pixels of a picture for some views; of none, it is not opened."""
         # Outside training a draw hangs on the picture alone, so that its pixels can be kept as others can.
-        lasting = epoch is None or not any(random)
-        views = self.memory.get(key) if lasting else None
-        if views is not None:
-            return views
+        lasting = [view for view in views if epoch is None or not chancy(self.transforms[view], True)]
+        known = {view: self.memory.get(key, view) for view in lasting}
+        made = {view: pixels for view, pixels in known.items() if pixels is not None}
+        left = [view for view in views if view not in made]
+        if not left:
+            return made
         if row.open is None:
             return "missing"
         picture = row.open(key)
         if picture.image is None:
             return picture.status
-        draw = draw_of(picture.image, epoch) if any(random) else 0
-        cuts = zip(self.transforms, random, strict=True)
-        views = tuple(transform(picture.image, picture.boxes, draw if drawn else 0) for transform, drawn in cuts)
-        if lasting:
-            self.memory.put(key, views)
-        return views
+        pixels = cut(picture.image, picture.boxes, [self.transforms[view] for view in left], epoch)
+        made.update(zip(left, pixels, strict=True))
+        for view in lasting:
+            self.memory.put(key, view, made[view])
+        return made
+
+
+def _absent(kept: list[Tensor | None]) -> list[int]:
+    return [view for view, regions in enumerate(kept) if regions is None]
 
 
 def tie(marks: Sequence[Sequence[str | None]]) -> list[int]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from babelens.models.batch import Batch, Collator
+from babelens.models.region_store import RegionCache
 from babelens.models.spec import Model
 from babelens.modules.alignment import Pairs
 from babelens.modules.backbone import State, Streams
@@ -49,9 +50,10 @@ class Tagger(nn.Module):
         """Where the weights are."""
         return next(self.parameters()).device
 
-    def collator(self, memory: int = 0) -> Collator:
-        """What makes batches for this tagger; `memory` bytes of cut pictures are kept."""
-        return Collator(self.backbone.text.tokens, list(self.backbone.transforms.values()), self.tags, memory)
+    def collator(self, memory: int = 0, regions: RegionCache | None = None) -> Collator:
+        """What makes batches for this tagger; `memory` bytes of cut pictures are kept. `regions` are kept on disk."""
+        transforms = list(self.backbone.transforms.values())
+        return Collator(self.backbone.text.tokens, transforms, self.tags, memory, regions)
 
     def forward(self, batch: Batch) -> Terms:
         """What the losses of a labelled batch are made of (the name that data-parallel wrappers call).

@@ -141,7 +141,10 @@ class ViewModules(nn.Module):
             )
 
     def forward(self, pixels: Tensor, pictures: Tensor) -> Seen:
-        """The regions of each row's pictures, one picture after the other, and which of them are real."""
+        """The regions of each row's pictures, one picture after the other, and which of them are real.
+
+        Pixels that are floats are what the encoder made of them already (see `models.batch.Batch`).
+        """
         batch, slots = pictures.shape
         if self.regions is None or len(pixels) == 0:
             width = 1 if self.regions is None else self.regions.dim
@@ -150,7 +153,10 @@ class ViewModules(nn.Module):
                 vector = torch.zeros((batch, self.alignment.image_dim), device=pictures.device)
             nothing = torch.zeros((batch, 1, width), device=pictures.device)
             return Seen(nothing, torch.zeros_like(pictures[:, :1], dtype=torch.bool), vector)
-        features = self.regions.features(pixels)
+        if pixels.is_floating_point():
+            features = pixels.to(next(self.regions.parameters()).dtype)
+        else:
+            features = self.regions.features(pixels)
         regions = self.regions.project(features)
         present = pictures >= 0
         chosen = pictures.clamp(min=0)

@@ -4,6 +4,7 @@ import pickle
 import struct
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from babelens.data import ImageError
-from babelens.data.images import ImageStore, UnreadableError, decode
+from babelens.data.images import ImageStore, UnreadableError, decode, digest_content
 
 RED = (255, 0, 0)
 
@@ -220,3 +221,18 @@ def test_a_store_can_be_pickled(folder):
     copy = pickle.loads(pickle.dumps(store))
     assert copy.open(store.key("a")).status == "used"
     assert store.counts == {}
+
+
+def test_a_digest_is_of_the_content_alone(folder, tmp_path):
+    content = encoded(Image.new("RGB", (3, 2), RED))
+    digest = sha256(content).digest()[:16]
+    for place in (folder, tmp_path / "other"):
+        place.mkdir(exist_ok=True)
+        (place / "any.png").write_bytes(content)
+    stores = [ImageStore([folder]), ImageStore([tmp_path / "other"])]
+    assert [store.digest(store.key("any")) for store in stores] == [digest, digest]
+    assert stores[0].digest(stores[0].key("x", sha256(content).hexdigest())) == digest == digest_content(content)
+    assert stores[0].digest(stores[0].key("nowhere")) is None
+    assert stores[0].digest(stores[1].key("any")) is None, "a file outside the folders"
+    (folder / "any.png").write_bytes(content + b" ")
+    assert stores[0].digest(stores[0].key("any")) != digest

@@ -89,11 +89,11 @@ def test_tags_are_those_of_the_entities_and_zero_beyond_the_words():
 def test_pixel_memory_drops_what_was_used_longest_ago():
     memory = PixelMemory(24)
     one, two, three = (torch.zeros((3, 2, 2), dtype=torch.uint8) for _ in range(3))
-    memory.put("one", (one,))
-    memory.put("two", (two,))
-    assert memory.get("one") is not None
-    memory.put("three", (three,))
-    assert memory.get("two") is None and memory.get("one") is not None and memory.get("three") is not None
+    memory.put("one", 0, one)
+    memory.put("two", 0, two)
+    assert memory.get("one", 0) is not None and memory.get("one", 1) is None
+    memory.put("one", 1, three)
+    assert memory.get("two", 0) is None and memory.get("one", 0) is not None and memory.get("one", 1) is not None
 
 
 def test_a_picture_in_memory_is_not_opened_again():

@@ -59,6 +59,11 @@ class CropsEncoder(nn.Module):
         self.regions = objects.count * encoder.regions
         self.grid = objects.split if objects.source == "grid" and encoder.regions == 1 else None
 
+    @property
+    def fixed(self) -> bool:
+        """Whether training leaves `features` as they are."""
+        return self.encoder.fixed
+
     def forward(self, pixels: CropBytes) -> Regions:
         """Regions (pictures, crops x regions of the encoder, dim) of the crops of pictures, of bytes."""
         return self.project(self.features(pixels))

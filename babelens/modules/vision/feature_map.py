@@ -113,6 +113,11 @@ class FeatureMapEncoder(GridEncoder):
         regions = cells.flatten(2).transpose(1, 2) if cells.ndim == 4 else cells
         return regions[:, self.skipped :].mean(1, keepdim=True) if self.pool else regions
 
+    @property
+    def fixed(self) -> bool:
+        """Whether training leaves `features` as they are; drifting statistics change them."""
+        return super().fixed and self.statistics != "drifting"
+
     def project(self, features: Float[Tensor, "batch region native"]) -> Regions:
         """Regions of width `dim` of regions of the encoder's own, with their positions."""
         regions = self.projection(features)

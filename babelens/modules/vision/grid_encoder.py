@@ -58,8 +58,17 @@ class GridEncoder(nn.Module):
         """Regions (pictures, prefix + rows x columns, dim) of pictures of bytes."""
         return self.project(self.features(pixels))
 
+    @property
+    def fixed(self) -> bool:
+        """Whether training leaves `features` as they are."""
+        return not self.trained
+
     def features(self, pixels: Bytes) -> Regions:
-        """Regions of the encoder's own width; all of it that does not change where the encoder is not trained."""
+        """Regions of the encoder's own width; all of it that does not change where the encoder is not trained.
+
+        That one runs without gradients, and not in inference mode: on CLIP and ResNet the two are equally fast, and in
+        inference mode some encoders (BEiT) make tables, for all models to come, that no gradient may pass.
+        """
         if not len(pixels):
             return self.normalisation.mean.new_zeros(0, self.regions, self.native_dim)
         with torch.set_grad_enabled(self.trained and torch.is_grad_enabled()):
