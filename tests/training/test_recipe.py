@@ -76,6 +76,8 @@ def test_encoders_of_other_families_are_set_as_a_whole():
         (["training.clip=0"], "training.clip: expected more than 0, found 0"),
         (["training.decay=-1"], "training.decay: expected 0 or more, found -1"),
         (["training.workers=-1"], "training.workers: expected 0 or more, found -1"),
+        (["training.save_minutes=-1"], "training.save_minutes: expected 0 or more, or none, found -1"),
+        (["training.keep=0"], "training.keep: expected 1 or more, found 0"),
         (["training.seed=-1"], r"training.seed: expected 0 or more, below 2\^32, found -1"),
         (["training=3"], "Expected `object`, got `int`"),
         (["training.step_factor=0"], "training.step_factor: expected more than 0, at most 1, found 0"),
