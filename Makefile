@@ -10,6 +10,7 @@ WORKERS ?= 2
 BIN := .venv/bin
 READY := .venv/.ready
 CODE := babelens tests benchmarks
+BENCHMARKS := step evaluate crf reading collate predict
 
 export PYTHON
 # A newer pyright may exist: that is no news for somebody who runs the pinned one.
@@ -47,8 +48,10 @@ format: $(READY)  ## put the code into shape
 	$(BIN)/ruff format $(CODE)
 	$(BIN)/ruff check --fix $(CODE)
 
-bench: $(READY)  ## side by side with peers, one JSON line per row
-	@for name in crf reading; do $(BIN)/python benchmarks/$$name.py; done
+bench: $(READY)  ## side by side with peers: lines in benchmarks/results, tables in docs/benchmarks.md
+	@out=benchmarks/results/$$($(BIN)/python benchmarks/measure.py).jsonl; mkdir -p benchmarks/results; \
+	for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py; done | tee $$out.new; \
+	mv $$out.new $$out; $(BIN)/python benchmarks/table.py
 
 docs: .venv/.docs  ## the site, in site/; a broken link is an error
 	$(BIN)/mkdocs build --strict --quiet

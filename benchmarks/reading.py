@@ -6,13 +6,12 @@ Beside it stands the shortest reader that one would write by hand, which checks 
 import argparse
 import os
 import random
-import resource
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 
-from measure import report, side_by_side
+from measure import peak_memory, report, side_by_side
 
 WORDS = ["the", "rain", "over", "a", "bridge", "was", "seen", "by", "many", "near", "old", "trains", "and", "ships"]
 NAMES = ["Ada", "Lisbon", "Orsay", "Nadia", "Kyoto", "Bergen", "Ines", "Porto", "Lena", "Turin"]
@@ -81,9 +80,9 @@ def main() -> None:
             shutil.rmtree(cache, ignore_errors=True)
             read_corpus(path)
 
-        before = _peak()
+        before = peak_memory()
         first_time()
-        growth = _peak() - before
+        growth = peak_memory() - before
         corpus = read_corpus(path)
         if len(corpus) != len(by_hand(files)):
             sys.exit(f"expected {len(by_hand(files))} rows, as read by hand, found {len(corpus)}")
@@ -96,11 +95,6 @@ def main() -> None:
         }
         seconds = side_by_side(subjects, options.runs, warm=1)
         report("reading", "CoNLL", seconds, ["babelens", "pyarrow"], **facts)
-
-
-def _peak() -> float:
-    """The most memory that this process has held so far, in MiB (macOS counts bytes, Linux KiB)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
 if __name__ == "__main__":
