@@ -30,11 +30,20 @@ def evaluate(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     batch: Annotated[int, typer.Option(min=1, help="Rows that the model reads at once.")] = 64,
     limit: Annotated[int | None, typer.Option(min=1, help="Take only the first N rows.")] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that open pictures and make batches.")] = 0,
+    precision: Annotated[
+        str, typer.Option(help="fp32, bf16, fp16, or auto: bf16 where the machine is made for it.")
+    ] = "auto",
+    region_cache: Annotated[
+        str, typer.Option(help="Keep what the encoders see in pictures on disk, for the next time: auto, bf16, fp16.")
+    ] = "off",
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 [default: the best there is].")] = None,
     strict_images: Annotated[bool, typer.Option(help="A missing or unreadable picture is an error.")] = False,
 ) -> None:
     """Score a model: exact-match precision, recall and F1 in per cent, over all and by type, language and picture."""
+    from functools import partial
     from json import dumps
+    from typing import cast
 
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -44,12 +53,18 @@ def evaluate(
     from babelens.data.reading import SPLITS
     from babelens.evaluation.evaluate import evaluate as run
     from babelens.models.checkpoint import load_tagger
+    from babelens.models.memory import keep_freed_memory
+    from babelens.models.precision import PRECISIONS, Precision, resolve
+    from babelens.models.regions import WISHES, Wish, prepare
     from babelens.prediction.predictor import choose_device
 
     if not any(split in names for names in SPLITS.values()):
         raise typer.BadParameter(f"expected {', '.join(SPLITS)}, found {split!r}", param_hint="--split")
     if pictures not in ("join", "pairs"):
         raise typer.BadParameter(f"expected join or pairs, found {pictures!r}", param_hint="--pictures")
+    for name, value, known in (("precision", precision, PRECISIONS), ("region-cache", region_cache, WISHES)):
+        if value not in known:
+            raise typer.BadParameter(f"expected {', '.join(known)}, found {value!r}", param_hint=f"--{name}")
     place = choose_device(device)
     renamed = type_map(types or [])
     corpus = read_split(data, split, types=renamed, images=images, strict_images=strict_images, boxes=boxes or None)
@@ -58,6 +73,8 @@ def evaluate(
     if limit is not None:
         corpus = corpus.select(range(min(limit, len(corpus))))
     tagger = load_tagger(model).to(place)
+    tagger.precision = resolve(cast(Precision, precision), tagger, place)
+    keep_freed_memory()
     console = Console(stderr=True)
     bar = Progress(
         TextColumn("evaluating"),
@@ -69,8 +86,12 @@ def evaluate(
         transient=True,
     )
     with bar:
+        kept = prepare(tagger, [corpus], cast(Wish, region_cache), use="evaluation", autocast=tagger.precision)
+        if kept.note:
+            console.print(kept.note, highlight=False)
         task = bar.add_task("", total=len(corpus))
-        found = run(tagger, corpus, batch=batch, step=lambda rows: bar.advance(task, rows))
+        advance = partial(bar.advance, task)
+        found = run(tagger, corpus, batch=batch, workers=workers, regions=kept.cache, step=advance)
     if json:
         print(dumps(found.to_dict(), indent=2, ensure_ascii=False))
         return

@@ -8,6 +8,7 @@ from typing import Any
 from babelens.data import Corpus
 from babelens.models.batch import ImageStatus
 from babelens.models.decode import decode_corpus
+from babelens.models.region_store import RegionCache
 from babelens.models.tagger import Tagger
 from babelens.modules.vision.objects import Objects, Source
 from babelens.schema import Entity, InputError
@@ -46,18 +47,26 @@ class Evaluation:
 
 
 def evaluate(
-    tagger: Tagger, corpus: Corpus, *, batch: int = BATCH, step: Callable[[int], None] | None = None
+    tagger: Tagger,
+    corpus: Corpus,
+    *,
+    batch: int = BATCH,
+    workers: int = 0,
+    regions: RegionCache | None = None,
+    step: Callable[[int], None] | None = None,
 ) -> Evaluation:
     """Tag a labelled corpus and compare with its gold entities.
 
-    `step` is called with the number of rows done after each batch.
+    `workers` processes make the batches (0: a thread), with the `regions` of pictures where they are kept. `step` is
+    called with the number of rows done after each batch.
 
     Raises:
         InputError: the corpus is empty, or holds entity types that the model does not know.
         ImageError: a picture cannot be opened, and the corpus was read with strict pictures.
     """
     check_types(tagger, corpus)
-    predicted, status = decode_corpus(tagger, corpus, batch=batch, step=step)
+    collator = tagger.collator(regions=regions)
+    predicted, status = decode_corpus(tagger, corpus, batch=batch, collator=collator, workers=workers, step=step)
     gold: list[tuple[Entity, ...]] = []
     languages: list[str | None] = []
     sources: list[str | None] = []

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from babelens.modules.late import LateBackbone
 from babelens.schema import InputError
 
 Wish = Literal["auto", "bf16", "fp16", "off"]
+WISHES: tuple[Wish, ...] = get_args(Wish)
 Use = Literal["training", "evaluation"]
 
 CHUNK = 64

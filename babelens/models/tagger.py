@@ -1,6 +1,7 @@
 """The model: words and pictures in, emissions, losses and entities out (2M-NER, section 4)."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import torch
@@ -35,12 +36,19 @@ class Tagger(nn.Module):
 
     Every model tags words, with the tag set of the data. A row without a usable picture gets what the docstring of its
     fusion says and takes no part in the alignment; nothing about it reaches its neighbours in the batch.
+
+    Nothing runs in torch's inference mode: encoders keep tables from one call to the next (BEiT), which could then not
+    be trained with any more.
+
+    `precision` is the type of number that matrix products and convolutions are computed in, None for that of the
+    weights; it is set by whoever runs the model and is no part of it (see `precision.resolve`).
     """
 
     def __init__(self, model: Model, tags: TagSet, origin: Callable[[str], Origin]) -> None:
         super().__init__()
         self.model = model
         self.tags = tags
+        self.precision: torch.dtype | None = None
         self.backbone = model.backbone.build(origin)
         self.dropout = nn.Dropout(model.dropout)
         self.head = model.head.build(self.backbone.dim, self.backbone.auxiliary_dim, tags)
@@ -68,14 +76,22 @@ class Tagger(nn.Module):
 
     def encode(self, batch: Batch) -> State:
         """What the backbone makes of a batch: words for the head, the encoded text, the regions of each view."""
-        return self.backbone(batch.text, batch.pixels, batch.pictures)
+        with self._cast():
+            return self.backbone(batch.text, batch.pixels, batch.pictures)
+
+    def _cast(self) -> AbstractContextManager[object]:
+        return nullcontext() if self.precision is None else torch.autocast(self.device.type, self.precision)
 
     def _read(self, state: State) -> Streams:
         return state.streams._replace(words=self.dropout(state.streams.words))
 
     def emissions(self, batch: Batch) -> Emissions:
         """The score of each tag for each word, before the transitions of the head."""
-        return self.head.emissions(self._read(self.encode(batch)))
+        return self._emissions(self.encode(batch))
+
+    def _emissions(self, state: State) -> Emissions:
+        with self._cast():
+            return self.head.emissions(self._read(state))
 
     def loss(self, batch: Batch) -> Losses:
         """The losses of a labelled batch by itself.
@@ -100,27 +116,28 @@ class Tagger(nn.Module):
         named = {f"alignment/{name}": part for name, part in aligned.items()}
         return Losses(self.model.factor * total, {**task, **named})
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def decode(self, batch: Batch) -> list[tuple[Entity, ...]]:
         """The best entities of each row."""
         state = self.encode(batch)
-        paths = self.head.decode(self.head.emissions(self._read(state)), state.text.mask)
+        paths = self.head.decode(self._emissions(state), state.text.mask)
         return [self.tags.decode(path) for path in paths]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def decode_scored(self, batch: Batch) -> list[list[tuple[Entity, float]]]:
         """The best entities of each row, each with the exact marginal probability of its span."""
         state = self.encode(batch)
         mask = state.text.mask
-        emissions = self.head.emissions(self._read(state))
+        emissions = self._emissions(state)
         rows = [self.tags.decode(path) for path in self.head.decode(emissions, mask)]
         scores = self.head.span_marginals(emissions, mask, [list(row) for row in rows])
         return [list(zip(row, own, strict=True)) for row, own in zip(rows, scores, strict=True)]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def attention(self, batch: Batch) -> dict[str, Tensor]:
         """Where each word looks, (batch, head, word, region), zero without a picture, for each view that can tell."""
-        return self.backbone.attention(self.encode(batch))
+        with self._cast():
+            return self.backbone.attention(self.encode(batch))
 
 
 def count_parameters(modules: Sequence[nn.Module]) -> int:

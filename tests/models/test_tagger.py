@@ -131,3 +131,19 @@ def test_the_text_only_twin_reads_no_picture(tiny_tagger):
     losses = twin.loss(batch)
     assert batch.status == ("none",)
     assert losses.total == losses.parts["tags"]
+
+
+def test_precision_reaches_encoders_and_emissions_and_is_no_part_of_the_model(tiny_tagger):
+    rows = [Row(Example(id="1", words=("Anna", "came"), entities=()))]
+    batch = tiny_tagger.collator()(rows, labelled=False)
+    exact = tiny_tagger.emissions(batch)
+    before = list(tiny_tagger.state_dict())
+    tiny_tagger.precision = torch.bfloat16
+    try:
+        rough = tiny_tagger.emissions(batch)
+        assert rough.dtype == torch.bfloat16 and list(tiny_tagger.state_dict()) == before
+        torch.testing.assert_close(rough.float(), exact, rtol=0.05, atol=0.1)
+        assert len(tiny_tagger.decode_scored(batch)) == 1
+    finally:
+        tiny_tagger.precision = None
+    assert torch.equal(tiny_tagger.emissions(batch), exact)
