@@ -269,11 +269,16 @@ class Corpus:
 
     @property
     def picture_counts(self) -> dict[Status, int]:
-        """How many pictures were opened in this process, by status."""
+        """How many pictures were opened in this process, by status, and in others that were counted in."""
         total: Counter[Status] = Counter()
         for store in self._stores:
             total.update(store.counts)
         return dict(total)
+
+    def count_pictures(self, opened: Mapping[Status, int]) -> None:
+        """Count in the pictures that a copy of the corpus in another process opened, by status."""
+        if self._stores:
+            self._stores[0].count(opened)
 
     def to_dataset(self) -> "Dataset":
         """The rows as a memory-mapped Hugging Face data set: tokens, ner_tags (IOB2) and images, not decoded."""

@@ -4,7 +4,7 @@ import io
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import file_digest, sha256
 from pathlib import Path
@@ -162,7 +162,8 @@ class ImageStore:
 
     The picture of an id is the file `<id>`, `<id>.jpg`, `.jpeg`, `.png`, `.webp` or `.gif` in the first folder that
     has one. An id never leads out of its folder. With `strict` a missing or unreadable picture is an error. Counting is
-    safe among threads; a copy in another process counts for itself. `boxes` are files of the objects known in pictures.
+    safe among threads; a copy in another process counts for itself (see `count`). `boxes` are files of the objects
+    known in pictures.
     """
 
     def __init__(
@@ -192,6 +193,11 @@ class ImageStore:
         """How many pictures were opened, by status."""
         with self._lock:
             return dict(self._counts)
+
+    def count(self, opened: Mapping[Status, int]) -> None:
+        """Add the pictures that a copy in another process opened, by status."""
+        with self._lock:
+            self._counts.update(opened)
 
     def key(self, image: str, digest: str | None = None) -> str:
         """The key of a picture: equal keys are the same picture. `digest` is that of its bytes, where known."""

@@ -36,6 +36,9 @@ class DataError(InputError):
             lines.append(f"... and {self.total - len(lines):,} more")
         super().__init__("\n".join(lines))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.problems, self.total), self.__dict__
+
 
 class ImageError(DataError):
     """A picture that is missing or cannot be read, where pictures are asked to be strict."""

@@ -26,7 +26,7 @@ class TextTensors(Protocol):
         """Which words are there (batch, word)."""
         ...
 
-    def to(self, device: torch.device) -> "TextTensors":
+    def to(self, device: torch.device, non_blocking: bool = False) -> "TextTensors":
         """The same on another device."""
         ...
 
@@ -71,7 +71,7 @@ class Batch:
     makes of them, where that was kept, as floats (picture, region, native width: see `regions.prepare`); `pictures`
     (batch, slot) says which of them each row has, -1 for none. Rows of one number in `groups` (batch,) share a picture
     or are translations of one another. `tags` (batch, word) is there when asked for. `status` says what became of each
-    row's pictures.
+    row's pictures. The row of a `stand_in` counts for nothing (see `Share`).
     """
 
     ids: tuple[str, ...]
@@ -105,14 +105,25 @@ class Batch:
         )
 
     def to(self, device: torch.device) -> "Batch":
-        """The same batch on another device."""
+        """The same batch on another device; the copies of what lies in page-locked memory do not wait."""
         return replace(
             self,
-            text=self.text.to(device),
+            text=self.text.to(device, non_blocking=True),
             pixels=tuple(view.to(device, non_blocking=True) for view in self.pixels),
-            pictures=self.pictures.to(device),
-            groups=self.groups.to(device),
-            tags=None if self.tags is None else self.tags.to(device),
+            pictures=self.pictures.to(device, non_blocking=True),
+            groups=self.groups.to(device, non_blocking=True),
+            tags=None if self.tags is None else self.tags.to(device, non_blocking=True),
+        )
+
+    def pin_memory(self) -> "Batch":
+        """The same batch in page-locked memory, for copies to a GPU that do not wait."""
+        return replace(
+            self,
+            text=self.text.pin_memory(),
+            pixels=tuple(view.pin_memory() for view in self.pixels),
+            pictures=self.pictures.pin_memory(),
+            groups=self.groups.pin_memory(),
+            tags=None if self.tags is None else self.tags.pin_memory(),
         )
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-import torch
 
 from babelens.data import Corpus
-from babelens.models.batch import Batch, Collator, CorpusRows, ImageStatus, RowBatches, Rows
+from babelens.models.batch import Batch, Collator, CorpusRows, ImageStatus, Rows, Share
 from babelens.models.draw import Epoch
+from babelens.models.loading import BatchLoader, Source, Work
 from babelens.models.tagger import Tagger
 from babelens.schema import Entity
 
@@ -23,27 +23,19 @@ def ordered_batches(lengths: Sequence[int] | np.ndarray, batch: int) -> list[lis
 def batches_of(
     rows: Rows,
     collator: Collator,
-    numbers: list[list[int]],
+    numbers: Sequence[Sequence[int] | Share],
     *,
     labelled: bool,
     workers: int = 0,
     epoch: Epoch | None = None,
 ) -> Iterator[Batch]:
-    """The batches with these row numbers, made by `workers` processes ahead of their use (0: in this one).
+    """The batches with these row numbers, made ahead of their use by `workers` processes (0: by a thread).
 
-    In training `epoch` says which one, of which run; what is random about pictures hangs on it.
+    In training `epoch` says which one, of which run; what is random about pictures hangs on it. A `BatchLoader` does
+    the same over many epochs.
     """
-    made = RowBatches(rows, collator, labelled=labelled, epoch=epoch)
-    if workers == 0:
-        yield from (made[batch] for batch in numbers)
-        return
-    yield from torch.utils.data.DataLoader(
-        made,  # pyright: ignore[reportArgumentType]
-        batch_size=None,
-        sampler=numbers,
-        num_workers=workers,
-        multiprocessing_context="spawn",
-    )
+    with BatchLoader(Source(rows, collator, labelled), workers=workers) as loader:
+        yield from loader.batches([Work(batch, epoch) for batch in numbers])
 
 
 def decode_corpus(
@@ -52,13 +44,19 @@ def decode_corpus(
     *,
     batch: int = BATCH,
     collator: Collator | None = None,
+    workers: int = 0,
     step: Callable[[int], None] | None = None,
 ) -> tuple[list[tuple[Entity, ...]], list[ImageStatus]]:
     """The best entities of each row and what became of its pictures, in the order of the corpus.
 
-    `step` is called with the number of rows done after each batch.
+    `workers` processes make the batches (0: a thread). `step` is called with the number of rows done after each batch.
+
+    Raises:
+        ImageError: a picture cannot be opened, and the corpus was read with strict pictures.
+        WorkerError: a worker ended unexpectedly.
     """
-    return decode_rows(tagger, CorpusRows(corpus), corpus.lengths, batch=batch, collator=collator, step=step)
+    rows = CorpusRows(corpus)
+    return decode_rows(tagger, rows, corpus.lengths, batch=batch, collator=collator, workers=workers, step=step)
 
 
 def decode_rows(
@@ -68,16 +66,32 @@ def decode_rows(
     *,
     batch: int = BATCH,
     collator: Collator | None = None,
+    workers: int = 0,
     step: Callable[[int], None] | None = None,
 ) -> tuple[list[tuple[Entity, ...]], list[ImageStatus]]:
     """The same for any rows; `lengths` are their words."""
-    entities: list[tuple[Entity, ...]] = [()] * len(rows)
-    status: list[ImageStatus] = ["none"] * len(rows)
+    source = Source(rows, collator or tagger.collator())
+    with BatchLoader(source, workers=workers, pinned=tagger.device.type == "cuda") as loader:
+        return decode_source(tagger, loader, 0, lengths, batch=batch, step=step)
+
+
+def decode_source(
+    tagger: Tagger,
+    loader: BatchLoader,
+    source: int,
+    lengths: Sequence[int] | np.ndarray,
+    *,
+    batch: int = BATCH,
+    step: Callable[[int], None] | None = None,
+) -> tuple[list[tuple[Entity, ...]], list[ImageStatus]]:
+    """The same for all rows of one source of a loader, which may be that of the training."""
+    entities: list[tuple[Entity, ...]] = [()] * len(lengths)
+    status: list[ImageStatus] = ["none"] * len(lengths)
     numbers = ordered_batches(lengths, batch)
     training = tagger.training
     tagger.eval()
     try:
-        made = batches_of(rows, collator or tagger.collator(), numbers, labelled=False)
+        made = loader.batches([Work(places) for places in numbers], source)
         for places, tensors in zip(numbers, made, strict=True):
             found = tagger.decode(tensors.to(tagger.device))
             for place, row_entities, row_status in zip(places, found, tensors.status, strict=True):

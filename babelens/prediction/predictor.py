@@ -7,8 +7,9 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from babelens.models.batch import Collator, ImageStatus, Row
+from babelens.models.batch import Batch, Collator, ImageStatus, Row
 from babelens.models.checkpoint import push_folder, save_tagger
+from babelens.models.loading import BatchLoader, Source, Work
 from babelens.models.tagger import Tagger
 from babelens.prediction.answer import Answer, answer_row
 from babelens.prediction.pictures import GivenPictures, Images
@@ -55,7 +56,9 @@ class Predictor:
             InputError: what was given is neither a text nor a list of tokens.
         """
         row = text_row(text_or_tokens, image, language, "0")
-        found, status = self._tag([row], self._collator())[0]
+        if not row.example.words:
+            return answer_row(row.example, (), "none")
+        found, status = self._tag(self._collator()([row], labelled=False))[0]
         return answer_row(row.example, found, status)
 
     def predict_batch(self, rows: Iterable[Question], *, batch: int = BATCH) -> Iterator[Answer]:
@@ -104,22 +107,16 @@ class Predictor:
             for row in ahead
         ]
         asked = {number: row for number, row in enumerate(ahead) if isinstance(row, Row)}
-        for numbers in length_groups({number: len(row.example.words) for number, row in asked.items()}, batch):
-            rows = [asked[number] for number in numbers]
-            for number, row, (found, status) in zip(numbers, rows, self._tag(rows, collator), strict=True):
-                answers[number] = answer_row(row.example, found, status)
+        groups = length_groups({number: len(row.example.words) for number, row in asked.items()}, batch)
+        with BatchLoader(Source(asked, collator), pinned=self.device.type == "cuda") as loader:
+            for numbers, made in zip(groups, loader.batches([Work(group) for group in groups]), strict=True):
+                for number, (found, status) in zip(numbers, self._tag(made), strict=True):
+                    answers[number] = answer_row(asked[number].example, found, status)
         return answers
 
-    def _tag(self, rows: Sequence[Row], collator: Collator) -> list[_Found]:
-        """The entities of each row with their scores, and what became of its pictures; rows without words have none."""
-        found: list[_Found] = [((), "none")] * len(rows)
-        worded = [number for number, row in enumerate(rows) if row.example.words]
-        if worded:
-            made = collator([rows[number] for number in worded], labelled=False)
-            scored = self.tagger.decode_scored(made.to(self.device))
-            for number, entities, status in zip(worded, scored, made.status, strict=True):
-                found[number] = (entities, status)
-        return found
+    def _tag(self, made: Batch) -> list[_Found]:
+        """The entities of each row with their scores, and what became of its pictures."""
+        return list(zip(self.tagger.decode_scored(made.to(self.device)), made.status, strict=True))
 
 
 def length_groups(lengths: Mapping[int, int], batch: int) -> list[list[int]]:

@@ -1,5 +1,7 @@
-from babelens.models.batch import CorpusRows
-from babelens.models.decode import decode_corpus, decode_rows, ordered_batches
+from babelens.models.batch import CorpusRows, Row
+from babelens.models.decode import decode_corpus, decode_rows, decode_source, ordered_batches
+from babelens.models.loading import BatchLoader, Source, Work
+from babelens.schema import Example
 
 
 def test_batches_go_from_long_to_short_and_hold_every_row_once():
@@ -27,3 +29,21 @@ def test_answers_come_in_the_order_of_the_corpus(tiny_tagger, tmp_path):
     assert status == ["none"] * 4
     assert done == [2, 2]
     assert decode_rows(tiny_tagger, rows, corpus.lengths, batch=3)[0] == one_by_one
+    assert decode_corpus(tiny_tagger, corpus, batch=3, workers=1)[0] == one_by_one
+
+
+def test_one_source_of_a_loader_is_decoded_between_passes_over_another(tiny_tagger):
+    training, validation = (
+        [Row(Example(sentence, tuple(sentence.split()), ())) for sentence in part]
+        for part in (["Anna sang", "Köln"], ["Real Madrid won", "in Paris", "Siemens"])
+    )
+    direct = [tiny_tagger.decode(tiny_tagger.collator()([row], labelled=False))[0] for row in validation]
+    tiny_tagger.train()
+    with BatchLoader(
+        Source(training, tiny_tagger.collator(), True), Source(validation, tiny_tagger.collator())
+    ) as loader:
+        for _ in range(2):
+            assert [batch.ids for batch in loader.batches([Work([1]), Work([0])])] == [("Köln",), ("Anna sang",)]
+            entities, _ = decode_source(tiny_tagger, loader, 1, [3, 2, 1], batch=2)
+            assert entities == direct and tiny_tagger.training
+    tiny_tagger.eval()
