@@ -1,5 +1,6 @@
 """babelens train: a model or a recipe on one's own data."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -70,7 +71,7 @@ def train(
         limit=limit,
         strict_images=strict_images,
     )
-    console = Console(stderr=True)
+    console = Console(stderr=True, quiet=os.environ.get("RANK", "0") != "0")  # one of several processes speaks
     console.print(
         f"training on {len(training):,} rows, choosing on {len(validation):,}; types {', '.join(training.types)}",
         highlight=False,

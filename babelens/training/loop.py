@@ -5,7 +5,8 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
+from itertools import islice
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
@@ -19,18 +20,28 @@ from babelens.models.decode import batches_of, decode_corpus
 from babelens.models.draw import Epoch
 from babelens.models.spec import to_plain
 from babelens.models.tagger import Tagger
-from babelens.schema import InputError, TagSet
+from babelens.schema import Entity, InputError, TagSet
 from babelens.scoring.scores import score
 from babelens.training.claim import claim, locked
-from babelens.training.errors import DiskFull, Halted, Interrupted, ResumeError
+from babelens.training.errors import DiskFull, Halted, Interrupted, ResumeError, TrainingError
 from babelens.training.log import RunLog
 from babelens.training.optimizer import WeightAverage, make_optimizer
-from babelens.training.processes import make_accelerator
+from babelens.training.processes import (
+    agreed,
+    by_the_first,
+    count,
+    ending_together,
+    gather_objects,
+    in_step,
+    join_processes,
+    make_accelerator,
+    rank,
+)
 from babelens.training.progress import Report
 from babelens.training.recipe import Recipe, Training
-from babelens.training.sampler import epoch_batches
+from babelens.training.sampler import epoch_batches, shares
 from babelens.training.state import Progress, State, clean, load_state, save_state, saved_steps, write_json
-from babelens.training.step import in_groups, optimize
+from babelens.training.step import Optimization
 
 
 class Trained(NamedTuple):
@@ -59,6 +70,9 @@ def train(
     at any moment and gone on with gives on the CPU, with as many threads and the same versions, bit for bit what it
     would have given undisturbed. Test data has no way in.
 
+    Several processes (`accelerate launch`, `torchrun`) train as one: each step has the same rows, shared among them.
+    The first one writes and reports; all read `out` to go on, so it lies on a disk that all machines see.
+
     Raises:
         TrainingError: the loss or a gradient is not a finite number.
         Halted: the next rows cannot be had (a worker died, a picture is missing where none may be); the state is saved.
@@ -68,12 +82,21 @@ def train(
     """
     if recipe.training.pictures == "pairs":
         training, validation = training.pairs(), validation.pairs()
-    out.mkdir(parents=True, exist_ok=True)
-    with locked(out):
-        claim(recipe, training, validation, out, resume)
-        clean(out)
+    join_processes(device)
+    with ExitStack() as held, ending_together():
+
+        def begin() -> None:
+            out.mkdir(parents=True, exist_ok=True)
+            held.enter_context(locked(out))
+            claim(recipe, training, validation, out, resume)
+            clean(out)
+
+        by_the_first(begin)
+        if len(set(gather_objects((training.digest, validation.digest)))) > 1:
+            raise TrainingError("expected the same data in all processes, found others in some")
         with room(out):
-            return _train(recipe, training, validation, out, device, resume, report or Report())
+            told = report if report is not None and rank() == 0 else Report()
+            return _train(recipe, training, validation, out, device, resume, told)
 
 
 def _train(
@@ -87,7 +110,7 @@ def _train(
     optimizer = make_optimizer(tagger, settings)
     average = WeightAverage(tagger, settings.average) if settings.average is not None else None
     progress = Progress()
-    if resume and (state := load_state(out, report.note)) is not None:
+    if resume and (state := _newest(out, report)) is not None:
         progress = state.progress
         tagger.load_state_dict(state.weights)
         optimizer.load_state_dict(state.optimizer)
@@ -100,14 +123,20 @@ def _train(
     model, optimizer = accelerator.prepare(tagger, optimizer)
     rows, collator = CorpusRows(training), tagger.collator(settings.pixel_memory)
     validation_collator = tagger.collator(settings.pixel_memory // 4)
-    per_epoch = math.ceil(math.ceil(len(training) / settings.batch) / settings.accumulate)
-    steps = per_epoch * settings.epochs
+    first, alone = rank() == 0, count() == 1
+    rows_of_step = settings.batch * settings.accumulate
+    per_epoch = math.ceil(len(training) / rows_of_step)
+    optimization = Optimization(accelerator, model, optimizer, settings, per_epoch * settings.epochs)
+    optimization.limit = progress.limit
     started = saved = time.monotonic()
     started -= progress.seconds
 
     def keep() -> None:
         nonlocal saved
+        if log is None:
+            return
         log.flush()
+        progress.limit = optimization.limit
         progress.seconds = time.monotonic() - started
         progress.scaler = None if accelerator.scaler is None else accelerator.scaler.state_dict()
         mean = None if average is None else average.mean
@@ -119,16 +148,21 @@ def _train(
         with averaged(tagger, average):
             save_tagger(tagger, place, {**facts, "recipe": to_plain(recipe)})
 
-    def validated(count: int) -> None:
-        report.validated(count)
-        if stopped():
+    def groups(steps: list[list[int]]) -> Iterator[list[Batch]]:
+        """What this process has of each step."""
+        own = [shares(step, settings.batch, process=rank(), processes=count()) for step in steps]
+        numbers, epoch = [share for step in own for share in step], Epoch(settings.seed, progress.epoch)
+        made = batches_of(rows, collator, numbers, labelled=True, workers=settings.workers, epoch=epoch)
+        for step in own:
+            yield list(islice(made, len(step)))
+
+    def validated(done: int) -> None:
+        report.validated(done)
+        if alone and stopped():
             raise Interrupted(_stopped(progress))
 
-    if resume:
-        report.note(_where(progress, settings, out))
-    report.start(settings.epochs, per_epoch, progress.step)
-    with stop_signals() as stopped, report, RunLog(out, progress.step) as log:
-        # The state is saved before the model and the history are: what a kill in between has left out is made up for.
+    def finish() -> None:
+        """Make up for what a kill has left out: the state is saved before the history and the model are."""
         if progress.history:
             write_json(out / "history.json", progress.history)
         if progress.best_epoch >= 0 and _epoch_of(place) != progress.best_epoch + 1:
@@ -138,30 +172,41 @@ def _train(
                 raise ResumeError(
                     f"{place}: expected the model of epoch {progress.best_epoch + 1}, found none; put it back"
                 )
+
+    if resume:
+        report.note(_where(progress, settings, out))
+    report.start(settings.epochs, per_epoch, progress.step)
+    with stop_signals() as stopped, report, RunLog(out, progress.step) if first else nullcontext() as log:
+        by_the_first(finish)
         try:
             while not _finished(progress, settings):
-                batches = epoch_batches(training.lengths, settings.batch, seed=settings.seed, epoch=progress.epoch)
-                remaining = batches[progress.batch :]
-                epoch = Epoch(settings.seed, progress.epoch)
-                made = batches_of(rows, collator, remaining, labelled=True, workers=settings.workers, epoch=epoch)
+                order = epoch_batches(
+                    training.lengths, rows_of_step, seed=settings.seed, epoch=progress.epoch, order=settings.order
+                )
                 model.train()
-                for group in in_groups(_had(made, progress, stopped), settings.accumulate):
-                    losses = optimize(accelerator, model, optimizer, group, settings, progress.step, steps)
+                for group in in_step(_had(groups(order[progress.batch :]), progress, stopped)):
+                    made = optimization.step(group, progress.step, stopping=stopped())
                     progress.step += 1
-                    progress.batch += len(group)
-                    for name, value in losses.items():
+                    progress.batch += 1
+                    for name, value in made.losses.items():
                         progress.sums[name] = progress.sums.get(name, 0.0) + value
                     if average is not None:
                         average.update(tagger, progress.step)
-                    log.step(progress.step, losses)
-                    report.step(losses, progress.best)
-                    if stopped():
+                    if made.note is not None:
+                        report.note(made.note)
+                    if log is not None:
+                        log.step(progress.step, made.losses)
+                    report.step(made.losses, progress.best)
+                    if stopped() if alone else made.stopping:
                         raise Interrupted(_stopped(progress))
                     if settings.save_minutes is not None and time.monotonic() - saved >= 60 * settings.save_minutes:
                         keep()
                 with averaged(tagger, average):
                     f1 = validate(tagger, validation, validation_collator, validated)
-                log.validated(progress.step, f1)
+                if any(gather_objects(stopped())):
+                    raise Interrupted(_stopped(progress))
+                if log is not None:
+                    log.validated(progress.step, f1)
                 means = {name: value / per_epoch for name, value in progress.sums.items()}
                 entry = {"epoch": progress.epoch + 1, "step": progress.step, "losses": means, "validation_f1": f1}
                 progress.history.append({**entry, "seconds": round(time.monotonic() - started, 1)})
@@ -170,12 +215,13 @@ def _train(
                     progress.best, progress.best_epoch = f1, progress.epoch
                 progress.epoch, progress.batch, progress.sums = progress.epoch + 1, 0, {}
                 keep()
-                if better:
+                if first and better:
                     keep_model()
-                write_json(out / "history.json", progress.history)
+                if first:
+                    write_json(out / "history.json", progress.history)
                 report.epoch(progress.history[-1], progress.best_epoch + 1)
         except (Interrupted, Halted):
-            keep()
+            by_the_first(keep)
             raise
     return Trained(place, progress.best, progress.best_epoch + 1, progress.history)
 
@@ -183,13 +229,31 @@ def _train(
 GO_ON = "the state is saved: run the same command with --resume to go on"
 
 
-def _had(batches: Iterator[Batch], progress: Progress, stopped: Callable[[], bool]) -> Iterator[Batch]:
-    """The batches; where one cannot be had, an error that lets the state be saved, for it is whole between steps.
+def _newest(out: Path, report: Report) -> State | None:
+    """The newest whole state, read by all processes, after the first one has removed what is damaged.
+
+    Raises:
+        ResumeError: see `load_state`; or the processes do not see the same states.
+    """
+    by_first = agreed(lambda: load_state(out, report.note) if rank() == 0 else None)
+    by_others = agreed(lambda: load_state(out, report.note) if rank() > 0 else None)
+    state = by_first if rank() == 0 else by_others
+    steps = gather_objects(None if state is None else state.progress.step)
+    if len(set(steps)) > 1:
+        raise ResumeError(
+            f"{out}: expected a folder on a disk that all processes see, found the states of steps "
+            f"{', '.join(map(str, steps))}"
+        )
+    return state
+
+
+def _had(groups: Iterator[list[Batch]], progress: Progress, stopped: Callable[[], bool]) -> Iterator[list[Batch]]:
+    """The same; where a batch cannot be had, an error that lets the state be saved, for it is whole between steps.
 
     A Ctrl-C reaches the workers as well, so that they may be gone before it is asked about.
     """
     try:
-        yield from batches
+        yield from groups
     except (InputError, OSError, RuntimeError) as error:
         if stopped():
             raise Interrupted(_stopped(progress)) from error
@@ -249,8 +313,15 @@ def room(out: Path) -> Iterator[None]:
 
 
 def validate(tagger: Tagger, corpus: Corpus, collator: Collator, step: Callable[[int], None] | None = None) -> float:
-    """Micro F1 (per cent) of a tagger on a corpus; `step` is called with the number of rows done after each batch."""
-    entities, _ = decode_corpus(tagger, corpus, collator=collator, step=step)
+    """Micro F1 (per cent) of a tagger on a corpus, of which each process tags its share.
+
+    `step` is called with the number of rows done after each batch.
+    """
+    own = corpus if count() == 1 else corpus.select(range(rank(), len(corpus), count()))
+    entities: list[tuple[Entity, ...]] = [()] * len(corpus)
+    found, _ = agreed(lambda: decode_corpus(tagger, own, collator=collator, step=step))
+    for process, share in enumerate(gather_objects(found)):
+        entities[process :: count()] = share
     return score([example.entities for example in corpus], entities).micro.f1
 
 
@@ -270,13 +341,15 @@ def averaged(tagger: Tagger, average: WeightAverage | None) -> Iterator[None]:
 
 @contextmanager
 def stop_signals() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C or termination signal into a question asked between steps; a second one ends at once."""
-    received = 0
+    """Turn the first Ctrl-C or termination signal into a question asked between steps; a second Ctrl-C ends at once.
+
+    A launcher of several processes passes on the signal that they have got already, while the state is being saved.
+    """
+    received: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
-        nonlocal received
-        received += 1
-        if received > 1:
+        received.append(number)
+        if received.count(signal.SIGINT) > 1:
             raise KeyboardInterrupt
 
     try:
@@ -284,7 +357,7 @@ def stop_signals() -> Iterator[Callable[[], bool]]:
     except ValueError:  # signals can be had in the main thread only
         before = {}
     try:
-        yield lambda: received > 0
+        yield lambda: bool(received)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

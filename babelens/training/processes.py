@@ -1,87 +1,125 @@
 """Where a run computes: its device, its precision, its processes."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
 from accelerate.utils import gather_object, parse_flag_from_env
+from torch import distributed
 
 from babelens.models.tagger import Tagger
 from babelens.schema import InputError
-from babelens.training.errors import TrainingError
+from babelens.training.errors import DiskFull, Halted, Interrupted, ResumeError, TrainingError
 from babelens.training.recipe import Training
 
 T = TypeVar("T")
 
 
-def make_accelerator(tagger: Tagger, settings: Training, device: str | None) -> Accelerator:
-    """The device of this process, in the precision that the recipe asks for, and its ties to others of the run.
+def join_processes(device: str | None) -> PartialState:
+    """Find the device of this process, and the other processes of the run where it was started as several.
 
-    Several processes are those of `accelerate launch` or `torchrun`: on GPUs over NCCL, on processors over gloo. "auto"
-    is bf16 where a GPU has it, or where a CPU has it and the encoder is wide enough to gain from it.
+    Several processes are those of `accelerate launch` or `torchrun`: on GPUs over NCCL, on processors over gloo.
 
     Raises:
         TrainingError: the device is not there, or is one for all of several processes.
     """
-    precision = settings.precision
     on_gpu = torch.cuda.is_available() and device != "cpu" and not parse_flag_from_env("ACCELERATE_USE_CPU")
-    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
     known = ["cpu", *(["cuda", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))] if on_gpu else [])]
     if device is not None and device not in known:
         raise TrainingError(f"--device: expected a device of this machine ({', '.join(known)}), found {device!r}")
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
     if device is not None and device.startswith("cuda:"):
         if several:
             raise TrainingError(f"--device: expected cuda or cpu in a run of several processes, found {device!r}")
         torch.cuda.set_device(device)
+    return PartialState(cpu=device == "cpu" or (several and not on_gpu))
+
+
+def make_accelerator(tagger: Tagger, settings: Training, device: str | None) -> Accelerator:
+    """What moves a tagger to the device of this process and computes in the precision that the recipe asks for.
+
+    "auto" is bf16 where a GPU has it, or where a CPU has it and the encoder is wide enough to gain from it.
+
+    Raises:
+        TrainingError: the device is not there, or is one for all of several processes.
+    """
+    found = join_processes(device).device
+    assert found is not None
+    precision = settings.precision
     if precision == "auto":
+        on_gpu = found.type == "cuda"
         wide = tagger.backbone.text.dim >= 512 and torch.cpu._is_avx512_bf16_supported()  # pyright: ignore[reportAttributeAccessIssue]
         precision = "bf16" if (torch.cuda.is_bf16_supported() if on_gpu else wide) else "fp32"
     # A batch without pictures leaves the weights of the vision encoders without gradients.
-    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
-    precision = "no" if precision == "fp32" else precision
-    cpu = device == "cpu" or (several and not on_gpu)
-    return Accelerator(mixed_precision=precision, cpu=cpu, kwargs_handlers=[unused])
+    unused = DistributedDataParallelKwargs(find_unused_parameters=bool(tagger.model.views))
+    return Accelerator(
+        mixed_precision="no" if precision == "fp32" else precision,
+        cpu=found.type == "cpu",
+        kwargs_handlers=[unused],
+    )
 
 
-def gather_objects(accelerator: Accelerator, own: T) -> list[T]:
+def count() -> int:
+    """The number of processes of the run."""
+    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+
+
+def rank() -> int:
+    """The number of this process; process 0 is the one that writes and prints."""
+    return distributed.get_rank() if count() > 1 else 0
+
+
+def gather_objects(own: T) -> list[T]:
     """What each process has, by the number of the process; all of them must ask."""
-    return gather_object([own]) if accelerator.num_processes > 1 else [own]
+    return gather_object([own]) if count() > 1 else [own]
 
 
-def in_step(accelerator: Accelerator, items: Iterator[T]) -> Iterator[T]:
-    """The same items, each when all processes have theirs; all must have as many.
+def agreed(act: Callable[[], T]) -> T:
+    """Do something in each process; gives what this one did once all have done theirs.
 
     Raises:
-        TrainingError: another process has failed to make its item; an error of this one is raised as it is.
+        TrainingError, ResumeError, DiskFull, Halted, Interrupted: another process has failed, with its message. An
+            error of this one is raised as it is.
     """
-    if accelerator.num_processes == 1:
-        yield from items
-        return
+    if count() == 1:
+        return act()
+    done: T | None = None
+    failure: Exception | None = None
+    try:
+        done = act()
+    except Exception as error:
+        failure = error
+    told = None if failure is None else (type(failure).__name__, str(failure))
+    failures = gather_objects(told)
+    if failure is not None:
+        raise failure
+    for number, own in enumerate(failures):
+        if own is not None:
+            kinds = {one.__name__: one for one in (ResumeError, DiskFull, Halted, Interrupted)}
+            raise kinds.get(own[0], TrainingError)(
+                f"process {number} of {len(failures)} has failed: {own[1] or own[0]}"
+            )
+    return done  # pyright: ignore[reportReturnType]
+
+
+def by_the_first(act: Callable[[], object]) -> None:
+    """Let process 0 do something while the others wait; errors are as those of `agreed`."""
+    agreed(act if rank() == 0 else lambda: None)
+
+
+def in_step(items: Iterator[T]) -> Iterator[T]:
+    """The same items, each when all processes have theirs; all must have as many. Errors are as those of `agreed`."""
     end = object()
-    while True:
-        error: Exception | None = None
-        item: T | object = end
-        try:
-            item = next(items, end)
-        except Exception as caught:
-            error = caught
-        failures = gather_objects(accelerator, None if error is None else f"{type(error).__name__}: {error}")
-        if error is not None:
-            raise error
-        for process, failure in enumerate(failures):
-            if failure is not None:
-                raise TrainingError(f"process {process} of {len(failures)} has failed: {failure}")
-        if item is end:
-            return
+    while (item := agreed(lambda: next(items, end))) is not end:
         yield item  # pyright: ignore[reportReturnType]
 
 
 @contextmanager
-def ending_together(accelerator: Accelerator) -> Iterator[None]:
-    """Turn the error of a process whose partner is gone into a message; where it went is the partner's to say.
+def ending_together() -> Iterator[None]:
+    """Turn the error of a process whose partner is gone into a message; why it went is the partner's to say.
 
     Over gloo a process learns at once that another is gone. Over NCCL it waits until its launcher ends it.
 
@@ -93,13 +131,9 @@ def ending_together(accelerator: Accelerator) -> Iterator[None]:
     except InputError:
         raise
     except RuntimeError as error:
-        if accelerator.num_processes > 1 and _lost(error):
+        lost = isinstance(error, distributed.DistError) or any(sign in str(error).lower() for sign in ("gloo", "peer"))
+        if count() > 1 and lost:
             raise TrainingError(
-                f"process {accelerator.process_index}: another process of the run is gone; its own message says why"
+                f"process {rank()} of {count()}: another process of the run is gone; its own message says why"
             ) from error
         raise
-
-
-def _lost(error: RuntimeError) -> bool:
-    text = str(error).lower()
-    return isinstance(error, torch.distributed.DistError) or "connection" in text or "gloo" in text

@@ -19,7 +19,7 @@ from babelens.schema import TagSet
 from babelens.training.optimizer import make_optimizer
 from babelens.training.processes import make_accelerator
 from babelens.training.recipe import Recipe
-from babelens.training.step import optimize
+from babelens.training.step import Optimization
 
 
 def rehearse(recipe: Recipe, corpus: Corpus, console: Console, *, device: str | None = None, steps: int = 3) -> None:
@@ -40,6 +40,7 @@ def rehearse(recipe: Recipe, corpus: Corpus, console: Console, *, device: str | 
     model, optimizer = accelerator.prepare(tagger, optimizer)
     numbers = ordered_batches(corpus.lengths, settings.batch)[:steps]
     model.train()
+    optimization = Optimization(accelerator, model, optimizer, settings, steps)
     seconds = []
     collator = tagger.collator(settings.pixel_memory)
     batches = batches_of(CorpusRows(corpus), collator, numbers, labelled=True, epoch=Epoch(settings.seed, 0))
@@ -52,7 +53,7 @@ def rehearse(recipe: Recipe, corpus: Corpus, console: Console, *, device: str | 
             ]
             console.print(f"batch: {', '.join(shapes)}; precision {accelerator.mixed_precision}", highlight=False)
         start = time.perf_counter()
-        losses = optimize(accelerator, model, optimizer, [batch], settings, step, steps)
+        losses = optimization.step([batch], step).losses
         seconds.append(time.perf_counter() - start)
         parts = " ".join(f"{name} {value:.4f}" for name, value in losses.items())
         console.print(f"step {step + 1}: {seconds[-1]:.2f} s  {parts}", highlight=False)

@@ -30,7 +30,8 @@ CHECKSUMS, PROGRESS = "checksums.json", "progress.json"
 class Progress(msgspec.Struct, forbid_unknown_fields=True):
     """Where a run stands: `epoch` and `batch` are those to be done next; `step` counts optimiser steps.
 
-    `sums` are the losses of the epoch so far, `scaler` is the state of the scaling of losses in fp16.
+    `sums` are the losses of the epoch so far, `scaler` is the state of the scaling of losses in fp16, `limit` that of
+    the rows that memory has turned out to hold at a time.
     """
 
     epoch: int = 0
@@ -42,6 +43,7 @@ class Progress(msgspec.Struct, forbid_unknown_fields=True):
     seconds: float = 0.0
     history: list[dict[str, Any]] = []
     scaler: dict[str, int | float] | None = None
+    limit: int | None = None
 
 
 class State(NamedTuple):

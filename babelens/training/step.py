@@ -12,7 +12,7 @@ A step is made on `training.batch` x `training.accumulate` rows, over all proces
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from itertools import pairwise
 from typing import NamedTuple
@@ -208,7 +208,7 @@ class Optimization:
             fault = "a gradient is not finite"
         if fault is not None:
             own = [name for batch in group if not batch.stand_in for name in batch.ids]
-            ids = [name for names in gather_objects(self.accelerator, own) for name in names]
+            ids = [name for names in gather_objects(own) for name in names]
             raise TrainingError(f"step {number + 1}: {fault} for the rows {', '.join(ids)}")
         self._watch.see(losses["total"], number + 1)
 
@@ -247,7 +247,7 @@ def over_processes(accelerator: Accelerator, cut: list[list[Batch]]) -> list[Poo
         ]
     pools = []
     facts = zip(groups, present, rows, strict=True)
-    every = gather_objects(accelerator, [(own.tolist(), there.tolist(), count) for own, there, count in facts])
+    every = gather_objects([(own.tolist(), there.tolist(), count) for own, there, count in facts])
     for batches, *parts in zip(cut, *every, strict=True):
         size = max(len(own) for own, _, _ in parts)
         filled = [own + [-1] * (size - len(own)) for own, _, _ in parts]
@@ -312,28 +312,3 @@ def _product(pairs: Mapping[str, Pairs], gradients: Mapping[str, Pairs]) -> Tens
         for vectors, gradient in zip(own, gradients[name], strict=True)
     ]
     return torch.stack(products).sum()
-
-
-def optimize(
-    accelerator: Accelerator,
-    model: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    group: list[Batch],
-    settings: Training,
-    step: int,
-    steps: int,
-) -> dict[str, float]:
-    """One step by itself."""
-    return Optimization(accelerator, model, optimizer, settings, steps).step(group, step).losses
-
-
-def in_groups(batches: Iterator[Batch], size: int) -> Iterator[list[Batch]]:
-    """Runs of `size` batches; the last may be shorter."""
-    group: list[Batch] = []
-    for batch in batches:
-        group.append(batch)
-        if len(group) == size:
-            yield group
-            group = []
-    if group:
-        yield group

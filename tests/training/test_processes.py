@@ -7,6 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
+
+from babelens.data import read_corpus
+from babelens.models.checkpoint import load_tagger
+from babelens.models.decode import decode_corpus
+from babelens.scoring.scores import score
 
 WORKER = Path(__file__).with_name("worker.py")
 spec = importlib.util.spec_from_file_location("worker", WORKER)
@@ -20,6 +26,8 @@ def folders(tmp_path_factory):
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["babelens.training.step", "babelens.models.checkpoint"])
     started = {world: tmp_path_factory.mktemp(f"group{world}") for world in (2, 4)}
+    for folder in started.values():
+        worker.write_corpus(folder)
     processes = [
         context.Process(
             target=runpy.run_path,
@@ -106,14 +114,45 @@ def test_a_stop_asked_of_one_process_is_heard_by_all(group, world):
 
 def test_rows_that_one_process_cannot_read_end_all(group, world):
     for rank, own in enumerate(group):
-        told = (
-            "OSError: no such row"
-            if rank == 1
-            else f"TrainingError: process 1 of {world} has failed: OSError: no such row"
-        )
+        told = "OSError: no such row" if rank == 1 else f"TrainingError: process 1 of {world} has failed: no such row"
         assert own["lost rows"]["message"] == told
         assert own["lost rows"]["seen"] == [1]
         assert own["lost rows"]["whole"] == [4, 5]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """A training by one process, and its folder."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    worker.write_corpus(folder)
+    return worker.trained(folder, stopped=False), folder / "run"
+
+
+def test_a_run_of_several_processes_that_is_stopped_ends_as_that_of_one(group, folders, world, undisturbed):
+    expected, place = undisturbed
+    out = folders[world] / "run"
+    for own in group:
+        found = own["trained"]
+        assert "stopped in epoch 2 at step" in found["message"] and "--resume" in found["message"]
+        assert (found["best"], found["epoch"]) == (expected["best"], expected["epoch"])
+        for one, other in zip(found["history"], expected["history"], strict=True):
+            assert one["losses"] == pytest.approx(other["losses"], rel=1e-5)
+            assert (one["step"], one["validation_f1"]) == (other["step"], other["validation_f1"])
+        assert "a run stands here already" in found["again"] and found["again"].startswith("ResumeError")
+    lines = [(folder / "losses.jsonl").read_text().splitlines() for folder in (out, place)]
+    assert len(lines[0]) == len(lines[1]) == 6
+    assert sorted(path.name for path in (out / "state").iterdir()) == [f"{step:08d}" for step in (5, 6)]
+    for name in ("weights.safetensors", "average.safetensors"):
+        one, other = (load_file(folder / "state" / "00000006" / name) for folder in (out, place))
+        for part, value in one.items():
+            # Gradients of the keys' biases are rounding alone, and Adam makes whole steps of them.
+            if "key.bias" not in part and "k_proj.bias" not in part:
+                torch.testing.assert_close(
+                    value, other[part], rtol=0, atol=1e-5, msg=lambda text, part=part: f"{part}: {text}"
+                )
+    model = load_tagger(out / "model")
+    corpus = read_corpus(out.parent / "train.txt")
+    assert score([row.entities for row in corpus], decode_corpus(model, corpus)[0]).micro.f1 == expected["best"]
 
 
 def test_a_process_that_is_gone_ends_the_others(folders, world):

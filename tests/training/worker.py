@@ -4,13 +4,15 @@ A plain script: a process of a group runs it by its path, with RANK, WORLD and F
 """
 
 import os
+import signal
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import torch
 from PIL import Image
 
-from babelens.data import Picture
+from babelens.data import Picture, read_corpus
 from babelens.models.batch import Row, RowBatches
 from babelens.models.checkpoint import new_tagger
 from babelens.models.spec import Model
@@ -20,11 +22,13 @@ from babelens.modules.late import Late, View
 from babelens.modules.text.transformer import Transformer
 from babelens.modules.vision.clip import Clip
 from babelens.modules.vision.resnet import Resnet
-from babelens.schema import Entity, Example, TagSet
-from babelens.training.errors import TrainingError
+from babelens.schema import Entity, Example, InputError, TagSet
+from babelens.training.errors import Interrupted
+from babelens.training.loop import train
 from babelens.training.optimizer import make_optimizer
 from babelens.training.processes import ending_together, gather_objects, in_step, make_accelerator
-from babelens.training.recipe import Training
+from babelens.training.progress import Report
+from babelens.training.recipe import Recipe, Training
 from babelens.training.sampler import shares
 from babelens.training.step import Optimization
 
@@ -169,7 +173,7 @@ def stopping():
         optimization.step(batches(made, ROWS, optimization.settings, *own), number, stopping=stop).stopping
         for number, stop in enumerate(asked)
     ]
-    return {"stopping": found, "processes": gather_objects(accelerator, own[0])}
+    return {"stopping": found, "processes": gather_objects(own[0])}
 
 
 def lost_rows():
@@ -186,10 +190,10 @@ def lost_rows():
     seen = []
 
     def read():
-        for item in in_step(accelerator, items()):
+        for item in in_step(items()):
             seen.append(item)
 
-    return {"message": message_of(read), "seen": seen, "whole": list(in_step(accelerator, iter([4, 5])))}
+    return {"message": message_of(read), "seen": seen, "whole": list(in_step(iter([4, 5])))}
 
 
 def gone():
@@ -201,17 +205,69 @@ def gone():
         os._exit(3)
 
     def make():
-        with ending_together(accelerator):
+        with ending_together():
             optimization.step(step, 0)
 
     return {"message": message_of(make)}
+
+
+SENTENCES = [
+    ("1", "Anna/B-PER visited/O Paris/B-LOC"),
+    ("2", "Paris/B-PER sang/O in/O Anna/B-LOC"),
+    ("1", "Le/O maire/O de/O Lyon/B-LOC"),
+    ("3", "Real/B-PER Madrid/I-PER won/O"),
+    ("9", "Nobody/O came/O"),
+    ("3", "Siemens/B-PER hired/O Anna/B-PER Lindqvist/I-PER"),
+    ("2", "Bonn/B-LOC"),
+]
+
+
+def write_corpus(folder):
+    """Seven sentences with three pictures; one more is missing."""
+    (folder / "images").mkdir()
+    for number in (1, 2, 3):
+        opened(f"{80 * number},10,{200 - 60 * number}").image.save(folder / "images" / f"{number}.jpg")
+    rows = [
+        f"IMGID:{image}\n" + "\n".join(word.replace("/", "\t") for word in text.split()) for image, text in SENTENCES
+    ]
+    (folder / "train.txt").write_text("\n\n".join(rows) + "\n", encoding="utf-8")
+
+
+RECIPE = Recipe(model(), settings(epochs=3, batch=2, accumulate=2, cached_gradients=True, save_minutes=0, average=0.5))
+
+
+class Stop(Report):
+    """Sends the process that reports a termination signal in its fourth step."""
+
+    def __init__(self):
+        self.steps = 0
+
+    def step(self, losses, best):
+        self.steps += 1
+        if self.steps == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def trained(folder, stopped):
+    """A whole training, stopped and gone on with where that is asked for."""
+    corpus, out = read_corpus(folder / "train.txt"), folder / "run"
+    message = None
+    if stopped:
+        try:
+            train(RECIPE, corpus, corpus, out, device="cpu", report=Stop())
+        except Interrupted as error:
+            message = str(error)
+    done = train(RECIPE, corpus, corpus, out, device="cpu", resume=stopped)
+    again = message_of(lambda: train(RECIPE, corpus, corpus, out, device="cpu"))
+    history = [{name: value for name, value in entry.items() if name != "seconds"} for entry in done.history]
+    return {"message": message, "history": history, "best": done.best, "epoch": done.epoch, "again": again}
 
 
 def message_of(act):
     """The message of the error that ends an act."""
     try:
         act()
-    except (TrainingError, OSError) as error:
+    except (InputError, OSError) as error:
         return f"{type(error).__name__}: {error}"
     return None
 
@@ -226,6 +282,7 @@ CASES_OF_GROUPS = {
 
 def main(rank, world, folder):
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world), LOCAL_WORLD_SIZE=str(world))
+    os.environ["BABELENS_CACHE"] = f"{folder}/cache"
     torch.set_num_threads(1)
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=world, timeout=timedelta(seconds=60)
@@ -233,6 +290,7 @@ def main(rank, world, folder):
     found = {}
     for name in [*RUNS, *CASES_OF_GROUPS]:
         found[name] = run(*RUNS[name]) if name in RUNS else CASES_OF_GROUPS[name]()
+    found["trained"] = trained(Path(folder), stopped=True)
     torch.save(found, f"{folder}/{rank}.pt")
     start = time.monotonic()
     found = gone()  # the last: it ends the group
