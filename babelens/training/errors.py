@@ -7,6 +7,12 @@ class TrainingError(InputError):
     """Training that cannot go on: the message says at which step, with which rows, and why."""
 
 
+class OutOfMemory(TrainingError):
+    """Memory that does not hold a batch; the message names it, and says what needs less."""
+
+    exit_code = 3
+
+
 class Interrupted(InputError):
     """Training was stopped from outside; its state is saved, and the message says how to go on."""
 

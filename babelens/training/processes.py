@@ -12,7 +12,7 @@ from torch import distributed
 
 from babelens.models.tagger import Tagger
 from babelens.schema import InputError
-from babelens.training.errors import DiskFull, Halted, Interrupted, ResumeError, TrainingError
+from babelens.training.errors import DiskFull, Halted, Interrupted, OutOfMemory, ResumeError, TrainingError
 from babelens.training.recipe import Training
 
 T = TypeVar("T")
@@ -21,11 +21,16 @@ T = TypeVar("T")
 def join_processes(device: str | None) -> PartialState:
     """Find the device of this process, and the other processes of the run where it was started as several.
 
-    Several processes are those of `accelerate launch` or `torchrun`: on GPUs over NCCL, on processors over gloo.
+    Several processes are those of `accelerate launch` or `torchrun`: on GPUs over NCCL, on processors over gloo. Each
+    has the whole model (DistributedDataParallel).
 
     Raises:
-        TrainingError: the device is not there, or is one for all of several processes.
+        TrainingError: the device is not there, or is one for all of several processes; or the launcher asks for models
+            in pieces.
     """
+    for name in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
+        if parse_flag_from_env(f"ACCELERATE_USE_{name}"):
+            raise TrainingError(f"accelerate: expected processes that each have the whole model, found {name}")
     on_gpu = torch.cuda.is_available() and device != "cpu" and not parse_flag_from_env("ACCELERATE_USE_CPU")
     known = ["cpu", *(["cuda", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))] if on_gpu else [])]
     if device is not None and device not in known:
@@ -81,8 +86,8 @@ def agreed(act: Callable[[], T]) -> T:
     """Do something in each process; gives what this one did once all have done theirs.
 
     Raises:
-        TrainingError, ResumeError, DiskFull, Halted, Interrupted: another process has failed, with its message. An
-            error of this one is raised as it is.
+        TrainingError, ResumeError, DiskFull, Halted, Interrupted, OutOfMemory: another process has failed, with its
+            message. An error of this one is raised as it is.
     """
     if count() == 1:
         return act()
@@ -98,7 +103,7 @@ def agreed(act: Callable[[], T]) -> T:
         raise failure
     for number, own in enumerate(failures):
         if own is not None:
-            kinds = {one.__name__: one for one in (ResumeError, DiskFull, Halted, Interrupted)}
+            kinds = {one.__name__: one for one in (ResumeError, DiskFull, Halted, Interrupted, OutOfMemory)}
             raise kinds.get(own[0], TrainingError)(
                 f"process {number} of {len(failures)} has failed: {own[1] or own[0]}"
             )

@@ -26,7 +26,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from babelens.models.batch import Batch
 from babelens.models.tagger import Tagger, Terms
 from babelens.modules.alignment import Pairs, gather
-from babelens.training.errors import TrainingError
+from babelens.training.errors import OutOfMemory, TrainingError
 from babelens.training.explosion import ExplosionWatch
 from babelens.training.optimizer import largest_gradient, rate_share
 from babelens.training.processes import gather_objects
@@ -91,8 +91,9 @@ class Optimization:
         Random numbers (dropout) are drawn from (seed, step), so that a run that was stopped goes on exactly.
 
         Raises:
-            TrainingError: the loss or a gradient is not finite (the weights are then as before the step), the loss has
-                exploded, or memory does not hold the batch.
+            TrainingError: the loss or a gradient is not finite (the weights are then as before the step), or the loss
+                has exploded.
+            OutOfMemory: memory does not hold the batch.
         """
         note = None
         while True:
@@ -103,7 +104,7 @@ class Optimization:
             except (MemoryError, RuntimeError) as error:
                 if not out_of_memory(error):
                     raise
-                shortage = str(error).partition("\n")[0]
+                shortage = str(error).partition("\n")[0] or type(error).__name__
             # Only here is the error gone, and with it what the failed attempt held.
             note = self._halve(group, number, shortage)
             put_back(statistics)
@@ -226,7 +227,7 @@ class Optimization:
             ways = "set training.batch lower and training.accumulate higher, with training.cached_gradients=true"
             if alone and not self.settings.halve:
                 ways += ", or training.halve=true"
-            raise TrainingError(f"{where} (rows {', '.join(worst.ids)}); {ways}")
+            raise OutOfMemory(f"{where} (rows {', '.join(worst.ids)}); {ways}")
         self.limit = (count + 1) // 2
         self.optimizer.zero_grad(set_to_none=True)
         if torch.cuda.is_available():

@@ -13,6 +13,8 @@ from babelens.data import read_corpus
 from babelens.models.checkpoint import load_tagger
 from babelens.models.decode import decode_corpus
 from babelens.scoring.scores import score
+from babelens.training.errors import TrainingError
+from babelens.training.processes import agreed, ending_together, gather_objects, in_step, join_processes
 
 WORKER = Path(__file__).with_name("worker.py")
 spec = importlib.util.spec_from_file_location("worker", WORKER)
@@ -161,3 +163,25 @@ def test_a_process_that_is_gone_ends_the_others(folders, world):
     for own in left.values():
         assert "another process of the run is gone" in own["message"]
         assert own["seconds"] < 30
+
+
+def test_models_in_pieces_are_refused(monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(TrainingError, match="expected processes that each have the whole model, found FSDP"):
+        join_processes(None)
+
+
+def test_one_device_for_several_processes_is_refused(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(
+        TrainingError, match="--device: expected cuda or cpu in a run of several processes, found 'cuda:1'"
+    ):
+        join_processes("cuda:1")
+
+
+def test_alone_a_process_agrees_with_itself():
+    assert agreed(lambda: 3) == 3 and gather_objects("own") == ["own"] and list(in_step(iter([1, 2]))) == [1, 2]
+    with pytest.raises(RuntimeError, match="gloo"), ending_together():
+        raise RuntimeError("gloo")

@@ -1,15 +1,21 @@
 """One process: steps against plain autograd on the whole batch, in 64 bits."""
 
 import importlib.util
+import json
 import math
 from pathlib import Path
 
 import pytest
 import torch
 
+from babelens.data import read_corpus
 from babelens.models.batch import RowBatches, tie
-from babelens.training.errors import TrainingError
+from babelens.models.tagger import Tagger
+from babelens.training.errors import OutOfMemory, TrainingError
 from babelens.training.explosion import ExplosionWatch
+from babelens.training.loop import train
+from babelens.training.progress import Report
+from babelens.training.recipe import Recipe
 from babelens.training.step import Optimization, cut_batch, draws, out_of_memory
 
 spec = importlib.util.spec_from_file_location("worker", Path(__file__).with_name("worker.py"))
@@ -282,23 +288,51 @@ def test_a_single_outlier_and_a_model_that_knows_its_rows_by_heart_are_no_explos
     assert watch([1e9] * 19) is None
 
 
-def test_fp16_steps_with_its_scaler(monkeypatch):
-    made, optimization = worker.prepared(settings(batch=4, accumulate=3, cached_gradients=True, clip=1.0))
-    accelerator = optimization.accelerator
-    scaler = torch.amp.GradScaler("cpu", init_scale=64.0)
-    monkeypatch.setattr(accelerator, "scaler", scaler)
-    seen = []
-    monkeypatch.setattr(accelerator, "unscale_gradients", lambda *_: seen.append("unscaled"))
-    step = worker.batches(made, ROWS, optimization.settings)
-    expected = worker.run(settings(batch=4, accumulate=3, cached_gradients=True), [ROWS])
-    accelerator.scaler = scaler
-    optimization.optimizer = torch.optim.SGD(made.parameters(), lr=0.0)
-    for entry in optimization.optimizer.param_groups:
-        entry["full_rate"] = 0.0
-    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *_, **__: torch.tensor(1.0))
-    made_step = optimization.step(step, 0)
-    assert made_step.losses == pytest.approx(expected["losses"][0], rel=1e-6) and seen
-    close({n: v.grad / 64 for n, v in made.named_parameters()}, expected["gradients"], rtol=1e-5, atol=1e-7)
+def test_losses_are_scaled_in_fp16_through_both_passes(monkeypatch):
+    fields = {"batch": 4, "accumulate": 3, "cached_gradients": True}
+    made, optimization = worker.prepared(settings(**fields))
+    monkeypatch.setattr(optimization.accelerator, "scaler", torch.amp.GradScaler("cpu", init_scale=64.0))
+    monkeypatch.setattr(optimization.optimizer, "step", lambda: None)
+    found = optimization.step(worker.batches(made, ROWS, optimization.settings), 0)
+    expected = worker.run(settings(**fields), [ROWS])
+    assert found.losses == pytest.approx(expected["losses"][0], rel=1e-6)
+    close({name: value.grad / 64 for name, value in made.named_parameters()}, expected["gradients"])
+
+
+class Notes(Report):
+    def __init__(self):
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+def test_a_run_goes_on_with_the_rows_that_memory_holds_and_says_so_once(monkeypatch, tmp_path):
+    worker.write_corpus(tmp_path)
+    corpus = read_corpus(tmp_path / "train.txt")
+    recipe = Recipe(worker.model(), settings(epochs=2, batch=4))
+    expected = train(recipe, corpus, corpus, tmp_path / "plain", device="cpu")
+    forward, calls = Tagger.forward, []
+
+    def short(self, batch):
+        calls.append(len(batch.ids))
+        if len(batch.ids) > 2:
+            raise MemoryError
+        return forward(self, batch)
+
+    monkeypatch.setattr(Tagger, "forward", short)
+    report = Notes()
+    found = train(recipe, corpus, corpus, tmp_path / "short", device="cpu", report=report)
+    for one, other in zip(found.history, expected.history, strict=True):
+        assert one["losses"] == pytest.approx(other["losses"], rel=1e-5)
+    assert len(report.notes) == 1 and "from now on 2 at a time" in report.notes[0]
+    assert [rows for rows in calls if rows > 2] in ([4], [3])
+    assert json.loads((tmp_path / "short" / "state" / "00000004" / "progress.json").read_text())["limit"] == 2
+    calls.clear()
+    longer = Recipe(recipe.model, settings(epochs=2, batch=4, halve=False))
+    with pytest.raises(OutOfMemory, match=r"step 1: out of memory \(MemoryError\) .*training\.halve=true") as raised:
+        train(longer, corpus, corpus, tmp_path / "ended", device="cpu")
+    assert raised.value.exit_code == 3
 
 
 def test_groups_are_numbered_over_all_rows_of_a_step():
