@@ -1,31 +1,33 @@
 """The training loop: batches in an order that is a function of the seed, losses, steps, choice on validation."""
 
-import errno
 import math
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
-from types import FrameType
 from typing import Any, NamedTuple
 
 from accelerate.utils import set_seed
 
 from babelens.data import Corpus
-from babelens.models.batch import Batch, Collator, CorpusRows
+from babelens.models.batch import Batch, CorpusRows
 from babelens.models.checkpoint import CheckpointError, new_tagger, read_config, save_tagger
-from babelens.models.decode import batches_of, decode_corpus
+from babelens.models.compiled import compile_encoders
+from babelens.models.decode import decode_source
 from babelens.models.draw import Epoch
+from babelens.models.loading import BatchLoader, Source, Work
+from babelens.models.memory import keep_freed_memory
+from babelens.models.regions import prepare
 from babelens.models.spec import to_plain
 from babelens.models.tagger import Tagger
 from babelens.schema import Entity, InputError, TagSet
 from babelens.scoring.scores import score
 from babelens.training.claim import claim, locked
-from babelens.training.errors import DiskFull, Halted, Interrupted, ResumeError, TrainingError
+from babelens.training.errors import Halted, Interrupted, ResumeError, TrainingError
+from babelens.training.guards import room, stop_signals
 from babelens.training.log import RunLog
-from babelens.training.optimizer import WeightAverage, make_optimizer
+from babelens.training.optimizer import WeightAverage, averaged, make_optimizer
 from babelens.training.processes import (
     agreed,
     by_the_first,
@@ -40,7 +42,7 @@ from babelens.training.processes import (
 from babelens.training.progress import Report
 from babelens.training.recipe import Recipe, Training
 from babelens.training.sampler import epoch_batches, shares
-from babelens.training.state import Progress, State, clean, load_state, save_state, saved_steps, write_json
+from babelens.training.state import Progress, State, clean, load_state, save_state, write_json
 from babelens.training.step import Optimization
 
 
@@ -94,6 +96,7 @@ def train(
         by_the_first(begin)
         if len(set(gather_objects((training.digest, validation.digest)))) > 1:
             raise TrainingError("expected the same data in all processes, found others in some")
+        keep_freed_memory()
         with room(out):
             told = report if report is not None and rank() == 0 else Report()
             return _train(recipe, training, validation, out, device, resume, told)
@@ -107,6 +110,8 @@ def _train(
     tagger = new_tagger(recipe.model, TagSet(training.types), lambda: (example.words for example in training))
     accelerator = make_accelerator(tagger, settings, device)
     tagger.to(accelerator.device)
+    if settings.compile:
+        compile_encoders(tagger)
     optimizer = make_optimizer(tagger, settings)
     average = WeightAverage(tagger, settings.average) if settings.average is not None else None
     progress = Progress()
@@ -120,9 +125,28 @@ def _train(
         if accelerator.scaler is not None and progress.scaler is not None:
             accelerator.scaler.load_state_dict(progress.scaler)
         del state
+    with report:
+        regions = prepare(
+            tagger,
+            [training, validation],
+            settings.region_cache,
+            use="training",
+            autocast=tagger.precision,
+            share=(rank(), count()),
+            wait=accelerator.wait_for_everyone,
+            step=report.pictures,
+        )
+    if regions.note:
+        report.note(regions.note)
     model, optimizer = accelerator.prepare(tagger, optimizer)
-    rows, collator = CorpusRows(training), tagger.collator(settings.pixel_memory)
-    validation_collator = tagger.collator(settings.pixel_memory // 4)
+    own_validation = validation if count() == 1 else validation.select(range(rank(), len(validation), count()))
+    memory = settings.pixel_memory
+    loader = BatchLoader(
+        Source(CorpusRows(training), tagger.collator(memory, regions.cache), labelled=True),
+        Source(CorpusRows(own_validation), tagger.collator(memory // 4, regions.cache)),
+        workers=settings.workers,
+        pinned=accelerator.device.type == "cuda",
+    )
     first, alone = rank() == 0, count() == 1
     rows_of_step = settings.batch * settings.accumulate
     per_epoch = math.ceil(len(training) / rows_of_step)
@@ -151,8 +175,8 @@ def _train(
     def groups(steps: list[list[int]]) -> Iterator[list[Batch]]:
         """What this process has of each step."""
         own = [shares(step, settings.batch, process=rank(), processes=count()) for step in steps]
-        numbers, epoch = [share for step in own for share in step], Epoch(settings.seed, progress.epoch)
-        made = batches_of(rows, collator, numbers, labelled=True, workers=settings.workers, epoch=epoch)
+        epoch = Epoch(settings.seed, progress.epoch)
+        made = loader.batches([Work(share, epoch) for step in own for share in step])
         for step in own:
             yield list(islice(made, len(step)))
 
@@ -176,7 +200,7 @@ def _train(
     if resume:
         report.note(_where(progress, settings, out))
     report.start(settings.epochs, per_epoch, progress.step)
-    with stop_signals() as stopped, report, RunLog(out, progress.step) if first else nullcontext() as log:
+    with stop_signals() as stopped, loader, report, RunLog(out, progress.step) if first else nullcontext() as log:
         by_the_first(finish)
         try:
             while not _finished(progress, settings):
@@ -201,8 +225,8 @@ def _train(
                         raise Interrupted(_stopped(progress))
                     if settings.save_minutes is not None and time.monotonic() - saved >= 60 * settings.save_minutes:
                         keep()
-                with averaged(tagger, average):
-                    f1 = validate(tagger, validation, validation_collator, validated)
+                with averaged(tagger, average), _halting(progress, stopped, "the validation"):
+                    f1 = validate(tagger, validation, own_validation, loader, validated)
                 if any(gather_objects(stopped())):
                     raise Interrupted(_stopped(progress))
                 if log is not None:
@@ -247,21 +271,32 @@ def _newest(out: Path, report: Report) -> State | None:
     return state
 
 
-def _had(groups: Iterator[list[Batch]], progress: Progress, stopped: Callable[[], bool]) -> Iterator[list[Batch]]:
-    """The same; where a batch cannot be had, an error that lets the state be saved, for it is whole between steps.
+@contextmanager
+def _halting(progress: Progress, stopped: Callable[[], bool], what: str) -> Iterator[None]:
+    """Where rows cannot be had, an error that lets the state be saved, for it is whole between steps.
 
     A Ctrl-C reaches the workers as well, so that they may be gone before it is asked about.
     """
     try:
-        yield from groups
-    except (InputError, OSError, RuntimeError) as error:
+        yield
+    except (InputError, OSError) as error:
+        if isinstance(error, Interrupted | Halted):
+            raise
         if stopped():
             raise Interrupted(_stopped(progress)) from error
-        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
-            raise
-        halted = Halted(f"no rows for step {progress.step + 1} of epoch {progress.epoch + 1}: {error}; {GO_ON}")
+        halted = Halted(f"no rows for {what} of epoch {progress.epoch + 1}: {error}; {GO_ON}")
         halted.exit_code = getattr(error, "exit_code", halted.exit_code)
         raise halted from error
+
+
+def _had(groups: Iterator[list[Batch]], progress: Progress, stopped: Callable[[], bool]) -> Iterator[list[Batch]]:
+    """The same, each with `_halting`."""
+    while True:
+        with _halting(progress, stopped, f"step {progress.step + 1}"):
+            group = next(groups, None)
+        if group is None:
+            return
+        yield group
 
 
 def _stopped(progress: Progress) -> str:
@@ -290,74 +325,15 @@ def _epoch_of(model: Path) -> int | None:
         return None
 
 
-@contextmanager
-def room(out: Path) -> Iterator[None]:
-    """Say of a disk that fills what is lost and what is whole.
+def validate(
+    tagger: Tagger, corpus: Corpus, own: Corpus, loader: BatchLoader, step: Callable[[int], None] | None = None
+) -> float:
+    """Micro F1 (per cent) of a tagger on a corpus, of which this process tags its `own` rows.
 
-    Raises:
-        DiskFull: instead of the system's error.
+    They are the source number 1 of the loader. `step` is called with the number of rows done after each batch.
     """
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        steps = saved_steps(out)
-        kept = (
-            f"the state of step {steps[-1]} is whole" if steps else "no state was saved before, so that it begins anew"
-        )
-        raise DiskFull(
-            f"the disk is full: {error.filename or out} could not be written; {kept}: make room, then run the same "
-            "command with --resume"
-        ) from error
-
-
-def validate(tagger: Tagger, corpus: Corpus, collator: Collator, step: Callable[[int], None] | None = None) -> float:
-    """Micro F1 (per cent) of a tagger on a corpus, of which each process tags its share.
-
-    `step` is called with the number of rows done after each batch.
-    """
-    own = corpus if count() == 1 else corpus.select(range(rank(), len(corpus), count()))
     entities: list[tuple[Entity, ...]] = [()] * len(corpus)
-    found, _ = agreed(lambda: decode_corpus(tagger, own, collator=collator, step=step))
+    found, _ = agreed(lambda: decode_source(tagger, loader, 1, own.lengths, step=step))
     for process, share in enumerate(gather_objects(found)):
         entities[process :: count()] = share
     return score([example.entities for example in corpus], entities).micro.f1
-
-
-@contextmanager
-def averaged(tagger: Tagger, average: WeightAverage | None) -> Iterator[None]:
-    """Put the averaged weights into the tagger for a while."""
-    if average is None:
-        yield
-        return
-    own = {name: value.detach().clone() for name, value in tagger.state_dict().items()}
-    tagger.load_state_dict(average.mean)
-    try:
-        yield
-    finally:
-        tagger.load_state_dict(own)
-
-
-@contextmanager
-def stop_signals() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C or termination signal into a question asked between steps; a second Ctrl-C ends at once.
-
-    A launcher of several processes passes on the signal that they have got already, while the state is being saved.
-    """
-    received: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        if received.count(signal.SIGINT) > 1:
-            raise KeyboardInterrupt
-
-    try:
-        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # signals can be had in the main thread only
-        before = {}
-    try:
-        yield lambda: bool(received)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,7 +1,8 @@
 """Which parameters are trained by which rule at which rate, and how the rate falls."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -82,3 +83,17 @@ def largest_gradient(parameters: Iterable[Tensor]) -> Tensor:
     """The largest absolute value in all gradients: finite if and only if every one of them is."""
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     return torch.nn.utils.get_total_norm(gradients, norm_type=math.inf)
+
+
+@contextmanager
+def averaged(model: nn.Module, average: WeightAverage | None) -> Iterator[None]:
+    """Put the averaged weights into the model for a while."""
+    if average is None:
+        yield
+        return
+    own = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    model.load_state_dict(average.mean)
+    try:
+        yield
+    finally:
+        model.load_state_dict(own)

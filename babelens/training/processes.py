@@ -10,6 +10,7 @@ from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
 from accelerate.utils import gather_object, parse_flag_from_env
 from torch import distributed
 
+from babelens.models.precision import resolve
 from babelens.models.tagger import Tagger
 from babelens.schema import InputError
 from babelens.training.errors import DiskFull, Halted, Interrupted, OutOfMemory, ResumeError, TrainingError
@@ -46,22 +47,18 @@ def join_processes(device: str | None) -> PartialState:
 def make_accelerator(tagger: Tagger, settings: Training, device: str | None) -> Accelerator:
     """What moves a tagger to the device of this process and computes in the precision that the recipe asks for.
 
-    "auto" is bf16 where a GPU has it, or where a CPU has it and the encoder is wide enough to gain from it.
+    The tagger is told of the precision, for validation.
 
     Raises:
         TrainingError: the device is not there, or is one for all of several processes.
     """
     found = join_processes(device).device
     assert found is not None
-    precision = settings.precision
-    if precision == "auto":
-        on_gpu = found.type == "cuda"
-        wide = tagger.backbone.text.dim >= 512 and torch.cpu._is_avx512_bf16_supported()  # pyright: ignore[reportAttributeAccessIssue]
-        precision = "bf16" if (torch.cuda.is_bf16_supported() if on_gpu else wide) else "fp32"
+    tagger.precision = resolve(settings.precision, tagger, found)
     # A batch without pictures leaves the weights of the vision encoders without gradients.
     unused = DistributedDataParallelKwargs(find_unused_parameters=bool(tagger.model.views))
     return Accelerator(
-        mixed_precision="no" if precision == "fp32" else precision,
+        mixed_precision={None: "no", torch.bfloat16: "bf16", torch.float16: "fp16"}[tagger.precision],
         cpu=found.type == "cpu",
         kwargs_handlers=[unused],
     )

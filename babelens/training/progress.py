@@ -17,6 +17,9 @@ class Report:
     def note(self, text: str) -> None:
         """Something that a person should know of."""
 
+    def pictures(self, done: int, total: int) -> None:
+        """Of the pictures whose regions are to be kept, so many are done."""
+
     def step(self, losses: Mapping[str, float], best: float) -> None:
         """A step was made; `best` is the best validation F1 so far, below 0 if there is none."""
 
@@ -55,10 +58,14 @@ class ConsoleReport(Report):
         self._task = self._bar.add_task(title, total=None, losses="")
         self._epochs = 0
 
+    def pictures(self, done: int, total: int) -> None:
+        """Show how far the regions of pictures are."""
+        self._bar.update(self._task, total=total, completed=done, losses="regions of pictures")
+
     def start(self, epochs: int, steps: int, done: int) -> None:
         """Set the length of the bar."""
         self._epochs = epochs
-        self._bar.update(self._task, total=epochs * steps, completed=done)
+        self._bar.update(self._task, total=epochs * steps, completed=done, losses="")
 
     def note(self, text: str) -> None:
         """Print it."""

@@ -37,7 +37,8 @@ class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     regard to length, or as in the "file", every epoch alike. With `halve`, one process that runs out of memory goes on
     with half the rows at a time, in steps of the same rows.
     `region_cache` keeps what frozen image encoders make of pictures on disk, in "bf16" or "fp16"; "auto" is bf16, and
-    nothing where the disk is too small (see `models.regions`).
+    nothing where the disk is too small (see `models.regions`). `compile` lets torch make the encoders faster, which
+    takes it minutes at the start (see `models.compiled`).
     The state of a run is saved after every epoch, and within one whenever `save_minutes` have gone by (0: after every
     step, none: never); the last `keep` states stay. These two, `workers` and `pixel_memory` change no result, and may
     be others when a run goes on.
@@ -68,6 +69,7 @@ class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     workers: int = 0
     pixel_memory: int = 1 << 30
     region_cache: Literal["auto", "bf16", "fp16", "off"] = "auto"
+    compile: bool = False
     save_minutes: float | None = 30.0
     keep: int = 2
 

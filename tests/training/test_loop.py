@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+from multiprocessing import active_children
 
 import msgspec
 import pytest
@@ -10,7 +11,8 @@ from safetensors.torch import load_file
 
 from babelens.data import read_corpus
 from babelens.models.checkpoint import load_tagger
-from babelens.models.decode import batches_of, decode_corpus
+from babelens.models.decode import decode_corpus
+from babelens.models.loading import BatchLoader
 from babelens.models.spec import Model
 from babelens.modules.alignment import Contrastive
 from babelens.modules.fusion.cross_attention import CrossAttention
@@ -287,7 +289,7 @@ class Shortage(InputError):
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly"), r"DataLoader worker \(pid\(s\) 7\) exited"),
+        (OSError("images/2.jpg: Input/output error"), "images/2.jpg: Input/output error"),
         (InputError("images/2.jpg: expected a readable picture"), "images/2.jpg: expected a readable picture"),
         (Shortage("a data worker ended unexpectedly"), "a data worker ended unexpectedly"),
     ],
@@ -295,16 +297,16 @@ class Shortage(InputError):
 def test_rows_that_cannot_be_had_halt_the_run_with_its_state(
     corpus, undisturbed, tmp_path, monkeypatch, error, message
 ):
-    from babelens.training import loop
+    whole = BatchLoader.batches
 
-    def broken(*arguments, **more):
-        for number, batch in enumerate(batches_of(*arguments, **more)):
+    def broken(*arguments):
+        for number, batch in enumerate(whole(*arguments)):
             if number == 2:
                 raise error
             yield batch
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "batches_of", broken)
+        patch.setattr(BatchLoader, "batches", broken)
         with pytest.raises(
             Halted, match=f"no rows for step 3 of epoch 1: {message}.*; the state is saved: run .* --resume"
         ) as caught:
@@ -315,13 +317,52 @@ def test_rows_that_cannot_be_had_halt_the_run_with_its_state(
     assert losses(tmp_path) == losses(undisturbed)
 
 
+class KillWorkers(Report):
+    """Kills all data workers after a step."""
+
+    def __init__(self):
+        self.killed = 0
+
+    def step(self, losses, best):
+        for child in active_children():
+            child.kill()
+            self.killed += 1
+
+
+def test_a_run_whose_worker_is_killed_keeps_its_state_and_goes_on(corpus, undisturbed, tmp_path):
+    settings = msgspec.structs.replace(TRAINING, workers=1)
+    report = KillWorkers()
+    with pytest.raises(Halted, match=r"a data worker ended unexpectedly.*; the state is saved") as caught:
+        train(Recipe(MODEL, settings), corpus, corpus, tmp_path, report=report)
+    assert caught.value.exit_code == 3 and report.killed
+    train(Recipe(MODEL, settings), corpus, corpus, tmp_path, resume=True)
+    assert losses(tmp_path) == losses(undisturbed)
+
+
+def test_a_validation_that_cannot_be_made_keeps_the_state(corpus, undisturbed, tmp_path, monkeypatch):
+    whole = BatchLoader.batches
+
+    def broken(loader, work, source=0):
+        if source == 1:
+            raise Shortage("a data worker ended unexpectedly")
+        return whole(loader, work, source)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BatchLoader, "batches", broken)
+        with pytest.raises(Halted, match=r"no rows for the validation of epoch 1: .*; the state is saved"):
+            train(Recipe(MODEL, TRAINING), corpus, corpus, tmp_path)
+    assert [path.name for path in (tmp_path / "state").iterdir()] == ["00000003"]
+    train(Recipe(MODEL, TRAINING), corpus, corpus, tmp_path, resume=True)
+    assert losses(tmp_path) == losses(undisturbed)
+
+
 def test_a_ctrl_c_that_takes_the_workers_away_is_a_ctrl_c(corpus, tmp_path, monkeypatch):
     def broken(*_, **__):
         os.kill(os.getpid(), signal.SIGINT)
-        raise RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly")
+        raise Shortage("a data worker ended unexpectedly")
         yield
 
-    monkeypatch.setattr("babelens.training.loop.batches_of", broken)
+    monkeypatch.setattr(BatchLoader, "batches", broken)
     with pytest.raises(Interrupted, match="stopped in epoch 1 at step 0; the state is saved"):
         train(Recipe(MODEL, TRAINING), corpus, corpus, tmp_path)
 
