@@ -24,7 +24,7 @@ from babelens.models.batch import Batch, Collator, CorpusRows, RowBatches, Rows,
 from babelens.models.draw import Epoch
 from babelens.schema import InputError
 
-# Batches that lie ready before they are asked for, of each worker or of the thread.
+# Batches that may lie ready before they are asked for, of each worker or of the thread.
 AHEAD = 2
 
 
@@ -56,19 +56,23 @@ class Source(NamedTuple):
 class BatchLoader:
     """Makes batches ahead of their use, in order. What they hold and the errors that come are the same either way.
 
-    Without `workers` a thread makes the next batches while this one computes. With them so many processes do, from
-    the first batch that is asked for until `close`, over all epochs and sources; each has a copy of the sources (with
-    the pixel memory of their collators), and at most `AHEAD` batches wait for each. `pinned` batches lie in page-locked
-    memory, from which copies to a GPU need not wait.
+    Without `workers` a thread makes the next batches while the step computes, where a core is left for it; where torch
+    has as many threads as there are cores, batches are made between steps. (A compact model on 2 cores, pictures
+    opened in each step: 1.5 times the steps a second where torch had one thread, 0.95 times where it had two.)
 
-    Workers are forked from a server that has imported the package, on Linux; elsewhere they are spawned. Neither
+    With workers so many processes make them, from the first batch that is asked for until `close`, over all epochs and
+    sources. Each has a copy of the sources (with the pixel memory of their collators), and at most `AHEAD` batches wait
+    for each. They are forked from a server that has imported the package, on Linux; elsewhere they are spawned. Neither
     inherits the threads of this process, which a plain fork would break. Ctrl-C is left to this process.
+
+    `pinned` batches lie in page-locked memory, from which copies to a GPU need not wait.
     """
 
     def __init__(self, *sources: Source, workers: int = 0, pinned: bool = False) -> None:
         self.sources = sources
         self.workers = workers
         self.pinned = pinned
+        self.ahead = AHEAD if pinned or torch.get_num_threads() < _cores() else 0
         self._turn = 0
         self._thread: ThreadPoolExecutor | None = None
         self._jobs = _Jobs()
@@ -112,18 +116,23 @@ class BatchLoader:
             ImageError: a picture cannot be opened, and the corpus was read with strict pictures.
         """
         self._turn += 1
-        make = self._by_processes if self.workers else self._by_thread
+        make = self._by_processes if self.workers else self._by_thread if self.ahead else self._in_turn
         return make([_Job(source, one) for one in work], self._turn)
+
+    def _in_turn(self, jobs: Sequence["_Job"], turn: int) -> Iterator[Batch]:
+        for job in jobs:
+            yield self._make(job)
+            self._check(turn)
 
     def _by_thread(self, jobs: Sequence["_Job"], turn: int) -> Iterator[Batch]:
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, "batches")
         waiting: deque[Future[Batch]] = deque()
         try:
-            for number in range(len(jobs) + AHEAD):
+            for number in range(len(jobs) + self.ahead):
                 if number < len(jobs):
                     waiting.append(self._thread.submit(self._make, jobs[number]))
-                if number >= AHEAD:
+                if number >= self.ahead:
                     yield waiting.popleft().result()
                     self._check(turn)
         finally:
@@ -216,6 +225,11 @@ def _portable(error: Exception) -> Exception:
     told = RuntimeError(f"{type(error).__name__}: {error}")
     told.__notes__ = error.__notes__
     return told
+
+
+def _cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _context() -> BaseContext:

@@ -29,7 +29,8 @@ class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `step_epochs` epochs (the defaults are UMGF's); `clip` is the largest gradient norm; `patience` is the number of
     epochs without a better validation F1 after which training ends; `average` is the decay of a running mean of the
     weights, which is then what is validated and saved; `pixel_memory` is the number of bytes of cut pictures that each
-    process keeps.
+    process keeps. So many `workers` are processes that make batches ahead of the steps; with 0 a thread does, where
+    torch leaves it a core (see `models.loading`).
     `batch` x `accumulate` rows, over all processes, make one step of the optimiser, `batch` of them at a time. The loss
     is the mean over all of them; only the alignment compares no more than what is computed at a time, unless
     `cached_gradients` compares all rows of a step, at the cost of a second pass forward (see `step.Optimization`).

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from babelens.data import ImageError, Problem, read_corpus
+from babelens.models import loading
 from babelens.models.batch import CorpusRows, Row
 from babelens.models.checkpoint import new_tagger
 from babelens.models.draw import Epoch
@@ -188,7 +189,10 @@ class Counting:
         return Row(Example(str(number), ("a",), ()))
 
 
-def test_a_thread_makes_so_many_batches_ahead_and_no_more(tiny_tagger):
+@pytest.mark.parametrize(("cores", "ahead"), [(5, AHEAD), (4, 0)])
+def test_a_thread_makes_so_many_batches_ahead_where_a_core_is_left_for_it(tiny_tagger, monkeypatch, cores, ahead):
+    monkeypatch.setattr(loading, "_cores", lambda: cores)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
     rows = Counting()
     with BatchLoader(Source(rows, tiny_tagger.collator())) as loader:
         passing = loader.batches([Work([number]) for number in range(20)])
@@ -196,12 +200,12 @@ def test_a_thread_makes_so_many_batches_ahead_and_no_more(tiny_tagger):
         for number in range(3):
             assert next(passing).ids == (str(number),)
             deadline = time.monotonic() + 10
-            while len(rows.asked) < number + 1 + AHEAD and time.monotonic() < deadline:
+            while len(rows.asked) < number + 1 + ahead and time.monotonic() < deadline:
                 time.sleep(0.001)
-            assert rows.asked == list(range(number + 1 + AHEAD))
+            assert rows.asked == list(range(number + 1 + ahead))
         with pytest.raises(OSError, match="no such row"):
             list(passing)
-        assert max(rows.asked) <= 7 + AHEAD
+        assert max(rows.asked) <= 7 + ahead
 
 
 def test_a_closed_loader_ends_its_pass_and_its_thread(tiny_tagger):
