@@ -28,7 +28,7 @@ from babelens.models.tagger import Tagger, Terms
 from babelens.modules.alignment import Pairs, gather
 from babelens.training.errors import OutOfMemory, TrainingError
 from babelens.training.explosion import ExplosionWatch
-from babelens.training.optimizer import largest_gradient, rate_share
+from babelens.training.optimizer import gradient_sum, rate_share
 from babelens.training.processes import gather_objects
 from babelens.training.recipe import Training
 
@@ -123,7 +123,7 @@ class Optimization:
         return over_processes(self.accelerator, cut)
 
     def _gradients(self, pools: list[Pool], number: int, stopping: bool) -> dict[str, float]:
-        """Leave the gradients of a step; its losses by name, the largest gradient, and whether anyone is to stop."""
+        """Leave the gradients of a step; its losses by name, the sum of its gradients, and whether anyone is to stop."""
         self.optimizer.zero_grad(set_to_none=True)
         processes, tagger = self.accelerator.num_processes, self._tagger
         rows, present = sum(pool.rows for pool in pools), torch.stack([pool.present.sum() for pool in pools]).sum()
@@ -150,7 +150,7 @@ class Optimization:
                 part += 1
             _add(aligned, {} if cached is None else cached.losses)
         losses = tagger.weigh(task, aligned)
-        found = {"total": losses.total, **losses.parts, "gradient": self._largest() / processes}
+        found = {"total": losses.total, **losses.parts, "gradient": self._clip() / processes}
         found["stopping"] = torch.tensor(float(stopping), device=losses.total.device)
         summed = self.accelerator.reduce(torch.stack([value.double() for value in found.values()]), "sum")
         assert isinstance(summed, Tensor)
@@ -191,11 +191,11 @@ class Optimization:
         self._tagger.weigh({}, losses).total.backward()
         return Cached(losses, [{name: Pairs(*map(_gradient, own)) for name, own in pairs.items()} for pairs in leaves])
 
-    def _largest(self) -> Tensor:
-        """The size of the gradients after clipping them: their norm, or without clipping the largest of them."""
+    def _clip(self) -> Tensor:
+        """Clip the gradients where that is asked for; gives what is finite if and only if all of them are."""
         parameters = list(self.model.parameters())
         if self.settings.clip is None:
-            return largest_gradient(parameters)
+            return gradient_sum(parameters)
         norm = self.accelerator.clip_grad_norm_(parameters, self.settings.clip)
         assert norm is not None
         return norm
