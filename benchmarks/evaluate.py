@@ -74,8 +74,7 @@ def tag(case: Case, options: argparse.Namespace, path: Path) -> Measured:
                 tensors = collator([rows[row] for row in numbers], labelled=False)
                 tagger.decode(tensors.to(tagger.device))
         else:
-            with accelerator.autocast():
-                decode_corpus(tagger, corpus, batch=batch, collator=collator)
+            decode_corpus(tagger, corpus, batch=batch, collator=collator)
         wait()
         return time.perf_counter() - start
 

@@ -20,7 +20,7 @@ def resolve(precision: Precision, tagger: Tagger, device: torch.device) -> torch
     """
     if precision == "auto":
         if device.type == "cuda":
-            precision = "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+            precision = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
         else:
             wide = device.type == "cpu" and tagger.backbone.text.dim >= _WIDE
             has_it: bool = torch.cpu._is_avx512_bf16_supported()  # pyright: ignore[reportAttributeAccessIssue]

@@ -57,6 +57,7 @@ def make_accelerator(tagger: Tagger, settings: Training, device: str | None) -> 
     tagger.precision = resolve(settings.precision, tagger, found)
     # A batch without pictures leaves the weights of the vision encoders without gradients.
     unused = DistributedDataParallelKwargs(find_unused_parameters=bool(tagger.model.views))
+    AcceleratorState._reset_state()  # else a second run of this process, in another precision, would be refused
     return Accelerator(
         mixed_precision={None: "no", torch.bfloat16: "bf16", torch.float16: "fp16"}[tagger.precision],
         cpu=found.type == "cpu",

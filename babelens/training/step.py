@@ -123,7 +123,7 @@ class Optimization:
         return over_processes(self.accelerator, cut)
 
     def _gradients(self, pools: list[Pool], number: int, stopping: bool) -> dict[str, float]:
-        """Leave the gradients of a step; its losses by name, the sum of its gradients, and whether anyone is to stop."""
+        """Leave the gradients of a step; its losses by name, their sum, and whether anyone is to stop."""
         self.optimizer.zero_grad(set_to_none=True)
         processes, tagger = self.accelerator.num_processes, self._tagger
         rows, present = sum(pool.rows for pool in pools), torch.stack([pool.present.sum() for pool in pools]).sum()
