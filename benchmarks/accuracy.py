@@ -8,6 +8,7 @@ pictures encoded in every step; "fast" is bf16, batches of like length and cache
 """
 
 import argparse
+import os
 import statistics
 import tempfile
 import time
@@ -16,6 +17,7 @@ from pathlib import Path
 import msgspec
 from measure import print_line
 from rich.console import Console
+from torch import nn
 
 from babelens.data import read_split
 from babelens.data.postcards import write_postcards
@@ -42,6 +44,7 @@ def main() -> None:
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        os.environ["BABELENS_CACHE"] = str(folder / "cache")
         write_postcards(folder / "corpus", seed=0, sizes=sizes_for(options.rows))
         training, validation = (read_split(folder / "corpus", part) for part in ("train", "valid"))
         recipe = read_recipe("2m-ner", encoders="compact", settings=[f"training.epochs={options.epochs}"])
@@ -85,6 +88,9 @@ def frozen(model: Model, teacher: Path, folder: Path) -> Model:
     for view in model.backbone.views:
         regions = backbone.seeing()[view.name].regions
         assert regions is not None and isinstance(view.regions, Clip | Resnet)
+        if isinstance(view.regions, Clip):
+            # The norm of the pooled output, which regions do not pass, belongs to a published folder all the same.
+            regions.encoder.post_layernorm = nn.LayerNorm(regions.native_dim)
         regions.encoder.save_pretrained(folder / view.name)
         regions.transform.processor.save_pretrained(folder / view.name)
         settings = {"name": str(folder / view.name), "scratch": None, "trained": False}

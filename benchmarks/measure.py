@@ -171,7 +171,7 @@ def waiting(device: str) -> Callable[[], object]:
     """What returns once a device is done."""
     import torch
 
-    return torch.cuda.synchronize if device.startswith("cuda") else lambda: None
+    return functools.partial(torch.cuda.synchronize, device) if device.startswith("cuda") else lambda: None
 
 
 def count_flops(function: Callable[[], object]) -> int:

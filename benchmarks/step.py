@@ -27,8 +27,8 @@ from babelens.data import Corpus, read_corpus
 from babelens.models.batch import Collator, CorpusRows
 from babelens.models.checkpoint import new_tagger
 from babelens.models.compiled import compile_encoders
-from babelens.models.decode import batches_of
 from babelens.models.draw import Epoch
+from babelens.models.loading import BatchLoader, Source, Work
 from babelens.models.memory import keep_freed_memory
 from babelens.models.regions import Use
 from babelens.models.regions import prepare as prepare_regions
@@ -122,7 +122,9 @@ def train(case: Case, options: argparse.Namespace, path: Path) -> Measured:
     if case.peer:
         batches = (collator([rows[row] for row in batch], labelled=True, epoch=epoch) for batch in numbers * passes)
     else:
-        batches = batches_of(rows, collator, numbers * passes, labelled=True, workers=settings.workers, epoch=epoch)
+        source = Source(rows, collator, labelled=True)
+        loader = BatchLoader(source, workers=settings.workers, pinned=options.device.startswith("cuda"))
+        batches = loader.batches([Work(batch, epoch) for batch in numbers * passes])
     steps, fetched = itertools.count(), list[float]()
     model.train()
 

@@ -86,7 +86,16 @@ def evaluate(
         transient=True,
     )
     with bar:
-        kept = prepare(tagger, [corpus], cast(Wish, region_cache), use="evaluation", autocast=tagger.precision)
+        look = bar.add_task("", total=None)
+        kept = prepare(
+            tagger,
+            [corpus],
+            cast(Wish, region_cache),
+            use="evaluation",
+            autocast=tagger.precision,
+            step=lambda done, total: bar.update(look, completed=done, total=total),
+        )
+        bar.remove_task(look)
         if kept.note:
             console.print(kept.note, highlight=False)
         task = bar.add_task("", total=len(corpus))

@@ -8,10 +8,17 @@ from babelens.data import Corpus
 from babelens.models.batch import Batch, Collator, CorpusRows, ImageStatus, Rows, Share
 from babelens.models.draw import Epoch
 from babelens.models.loading import BatchLoader, Source, Work
+from babelens.models.memory import out_of_memory
 from babelens.models.tagger import Tagger
-from babelens.schema import Entity
+from babelens.schema import Entity, InputError
 
 BATCH = 64
+
+
+class ShortOfMemory(InputError):
+    """Memory that does not hold a row."""
+
+    exit_code = 3
 
 
 def ordered_batches(lengths: Sequence[int] | np.ndarray, batch: int) -> list[list[int]]:
@@ -75,6 +82,27 @@ def decode_rows(
         return decode_source(tagger, loader, 0, lengths, batch=batch, step=step)
 
 
+def decode_batch(tagger: Tagger, batch: Batch) -> list[tuple[Entity, ...]]:
+    """The best entities of each row of a batch; where memory runs out, of one half and then of the other.
+
+    Raises:
+        ShortOfMemory: memory does not hold a single row.
+    """
+    try:
+        return tagger.decode(batch.to(tagger.device))
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        shortage = str(error).partition("\n")[0] or type(error).__name__
+    rows = len(batch.ids)
+    if rows == 1:
+        raise ShortOfMemory(
+            f"out of memory ({shortage}) with the row {batch.ids[0]} of {batch.text.mask.shape[1]} words alone"
+        )
+    middle = rows // 2
+    return decode_batch(tagger, batch.part(0, middle)) + decode_batch(tagger, batch.part(middle, rows))
+
+
 def decode_source(
     tagger: Tagger,
     loader: BatchLoader,
@@ -93,7 +121,7 @@ def decode_source(
     try:
         made = loader.batches([Work(places) for places in numbers], source)
         for places, tensors in zip(numbers, made, strict=True):
-            found = tagger.decode(tensors.to(tagger.device))
+            found = decode_batch(tagger, tensors)
             for place, row_entities, row_status in zip(places, found, tensors.status, strict=True):
                 entities[place], status[place] = row_entities, row_status
             if step is not None:

@@ -60,6 +60,9 @@ def view_digest(encoder: RegionEncoder, dtype: torch.dtype, autocast: torch.dtyp
         "processor": [type(processor).__name__, processor.to_dict()],
         "fit": transform.fit,
         "objects": msgspec.to_builtins(objects),
+        "adapters": {
+            name: module.scaling for name, module in grid.encoder.named_modules() if hasattr(module, "scaling")
+        },
     }
     digest = blake2b(json.dumps(told, sort_keys=True, default=repr).encode(), digest_size=KEY_BYTES)
     for part in (grid.encoder, grid.normalisation):
@@ -95,7 +98,7 @@ class Pictures:
 
     def distinct(self) -> np.ndarray:
         """The numbers of pictures that differ in what views read of them, in the order of that."""
-        whole = self.keys.reshape(len(self.keys), -1)
+        whole = self.keys.reshape(len(self.keys), self.keys.shape[1] * KEY_BYTES)
         return np.unique(whole.view(f"S{whole.shape[1]}")[:, 0], return_index=True)[1]
 
 

@@ -174,6 +174,9 @@ class RegionStore:
         try:
             beside.write_bytes(save(tensors, {"kind": self.kind.digest}))
             os.replace(beside, self.folder / name)
+        except OSError as error:
+            error.filename = error.filename or os.fspath(self.folder)
+            raise
         finally:
             beside.unlink(missing_ok=True)
         self._keys, self._regions, self._size = [], [], 0

@@ -1,5 +1,6 @@
 """The region cache: what frozen encoders make of the pictures of corpora is computed once and kept on disk."""
 
+import errno
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -75,6 +76,8 @@ def prepare(
     dtype = torch.float16 if wish == "fp16" else torch.bfloat16
     stores = {view: RegionStore(kind_of(encoder, dtype, autocast)) for view, encoder in views.items()}
     pictures = find_pictures(corpora, views)
+    if not len(pictures.names):
+        return Regions(None, "")
     filling = _Filling(tagger, corpora, views, stores, pictures, autocast, batch)
     found = filling.places()
     before = filling.there(found)
@@ -85,7 +88,12 @@ def prepare(
     if wait is not None:
         wait()
     if not problem:
-        filling.run(before, share, step)
+        try:
+            filling.run(before, share, step)
+        except OSError as error:
+            if wish != "auto" or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            problem = f"the disk is full ({error.filename})"
     if wait is not None:
         wait()
     if problem:
@@ -153,8 +161,11 @@ class _Filling:
         """
         rank, world = share
         whole = np.logical_and.reduce(list(there.values()))
-        starts = range(0, len(whole), self.batch)[rank::world]
-        chunks = [np.arange(start, min(start + self.batch, len(whole))) for start in starts]
+        # A picture of many crops is as many pictures to its encoder.
+        crops = max(getattr(encoder, "count", 1) for encoder in self.views.values())
+        size = max(1, self.batch // crops)
+        starts = range(0, len(whole), size)[rank::world]
+        chunks = [np.arange(start, min(start + size, len(whole))) for start in starts]
         chunks = [chunk for chunk in chunks if not whole[chunk].all()]
         total, done = sum(map(len, chunks)), 0
         modes = {view: encoder.training for view, encoder in self.views.items()}
@@ -271,6 +282,6 @@ def _short(wanting: int, folder: Path) -> str:
     if wanting <= _SHARE_OF_DISK * free:
         return ""
     return (
-        f"{folder}: expected {wanting / 2**30:,.2f} GiB for the regions of pictures and a tenth of the disk to spare, "
-        f"found {free / 2**30:,.2f} GiB free; training.region_cache=off goes without, BABELENS_CACHE names another disk"
+        f"{folder}: expected {wanting / 2**30:,.2f} GiB for the regions of pictures, and not all of the disk for them, "
+        f"found {free / 2**30:,.2f} GiB free; region_cache=off goes without, BABELENS_CACHE names another disk"
     )

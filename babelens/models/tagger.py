@@ -40,8 +40,8 @@ class Tagger(nn.Module):
     Nothing runs in torch's inference mode: encoders keep tables from one call to the next (BEiT), which could then not
     be trained with any more.
 
-    `precision` is the type of number that matrix products and convolutions are computed in, None for that of the
-    weights; it is set by whoever runs the model and is no part of it (see `precision.resolve`).
+    `precision` is the type of number that matrix products and convolutions of the backbone are computed in, None for
+    that of the weights; it is set by whoever runs the model and is no part of it (see `precision.resolve`).
     """
 
     def __init__(self, model: Model, tags: TagSet, origin: Callable[[str], Origin]) -> None:
@@ -72,7 +72,9 @@ class Tagger(nn.Module):
         if batch.tags is None:
             raise ValueError("expected a labelled batch, found one without tags")
         state = self.encode(batch)
-        return Terms(self.head.losses(self._read(state), batch.tags, state.text.mask), self.backbone.pairs(state))
+        with self._exact():
+            rows = self.head.losses(self._read(state), batch.tags, state.text.mask)
+        return Terms(rows, self.backbone.pairs(state))
 
     def encode(self, batch: Batch) -> State:
         """What the backbone makes of a batch: words for the head, the encoded text, the regions of each view."""
@@ -82,15 +84,22 @@ class Tagger(nn.Module):
     def _cast(self) -> AbstractContextManager[object]:
         return nullcontext() if self.precision is None else torch.autocast(self.device.type, self.precision)
 
+    def _exact(self) -> AbstractContextManager[object]:
+        """Where the head computes: in 32 bits or more, for tags hang on small differences of large scores."""
+        return torch.autocast(self.device.type, enabled=False)
+
     def _read(self, state: State) -> Streams:
-        return state.streams._replace(words=self.dropout(state.streams.words))
+        """What the head reads, in numbers as wide as its weights."""
+        words, auxiliary = state.streams
+        kind = next(self.head.parameters()).dtype
+        return Streams(self.dropout(words).to(kind), None if auxiliary is None else auxiliary.to(kind))
 
     def emissions(self, batch: Batch) -> Emissions:
         """The score of each tag for each word, before the transitions of the head."""
         return self._emissions(self.encode(batch))
 
     def _emissions(self, state: State) -> Emissions:
-        with self._cast():
+        with self._exact():
             return self.head.emissions(self._read(state))
 
     def loss(self, batch: Batch) -> Losses:

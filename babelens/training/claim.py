@@ -34,6 +34,7 @@ def claim(recipe: Recipe, training: Corpus, validation: Corpus, out: Path, resum
             raise ResumeError(
                 f"{out}: a run stands here already; add --resume to go on with it, or choose another --out"
             )
+        (out / "history.json").unlink(missing_ok=True)  # of a run whose states were removed
         write_json(path, plain)
         return
     if not path.is_file():

@@ -1,11 +1,19 @@
 """A loss that explodes ends a run before its hours are spent."""
 
-from collections import deque
+import msgspec
 
 from babelens.training.errors import TrainingError
 
 STEPS = 20
 FACTOR = 100
+
+
+class Means(msgspec.Struct, forbid_unknown_fields=True):
+    """The losses of the last steps, and the first and the lowest of their means."""
+
+    last: list[float] = []
+    first: float | None = None
+    lowest: float | None = None
 
 
 class ExplosionWatch:
@@ -15,10 +23,8 @@ class ExplosionWatch:
     of the first 20 steps: a model that knows its rows by heart may lose a hundred times as much on a new one.
     """
 
-    def __init__(self) -> None:
-        self._last: deque[float] = deque(maxlen=STEPS)
-        self._first: float | None = None
-        self._lowest = float("inf")
+    def __init__(self, means: Means | None = None) -> None:
+        self.means = means or Means()
 
     def see(self, total: float, step: int) -> None:
         """Take in the total loss of a step, counted from 1.
@@ -26,14 +32,15 @@ class ExplosionWatch:
         Raises:
             TrainingError: the loss has exploded.
         """
-        self._last.append(total)
-        if len(self._last) < STEPS:
+        means = self.means
+        means.last = [*means.last, total][-STEPS:]
+        if len(means.last) < STEPS:
             return
-        mean = sum(self._last) / STEPS
-        self._first = mean if self._first is None else self._first
-        self._lowest = min(self._lowest, mean)
-        if mean > max(FACTOR * self._lowest, self._first):
+        mean = sum(means.last) / STEPS
+        means.first = mean if means.first is None else means.first
+        means.lowest = mean if means.lowest is None else min(means.lowest, mean)
+        if mean > max(FACTOR * means.lowest, means.first):
             raise TrainingError(
                 f"step {step}: the loss has exploded: its mean over the last {STEPS} steps is {mean:g}, and was "
-                f"{self._lowest:g} at its lowest; try a lower training.rate, a longer training.warmup, or training.clip"
+                f"{means.lowest:g} at its lowest; try a lower training.rate, a longer training.warmup, or training.clip"
             )

@@ -24,7 +24,7 @@ from babelens.models.tagger import Tagger
 from babelens.schema import Entity, InputError, TagSet
 from babelens.scoring.scores import score
 from babelens.training.claim import claim, locked
-from babelens.training.errors import Halted, Interrupted, ResumeError, TrainingError
+from babelens.training.errors import Halted, Interrupted, OutOfMemory, ResumeError, TrainingError
 from babelens.training.guards import room, stop_signals
 from babelens.training.log import RunLog
 from babelens.training.optimizer import WeightAverage, averaged, make_optimizer
@@ -36,8 +36,10 @@ from babelens.training.processes import (
     gather_objects,
     in_step,
     join_processes,
+    local_share,
     make_accelerator,
     rank,
+    share_statistics,
 )
 from babelens.training.progress import Report
 from babelens.training.recipe import Recipe, Training
@@ -94,8 +96,9 @@ def train(
             clean(out)
 
         by_the_first(begin)
-        if len(set(gather_objects((training.digest, validation.digest)))) > 1:
-            raise TrainingError("expected the same data in all processes, found others in some")
+        data = (training.digest, validation.digest, training.pictures_digest(), validation.pictures_digest())
+        if count() > 1 and len(set(gather_objects(data))) > 1:
+            raise TrainingError("expected the same data and pictures in all processes, found others in some")
         keep_freed_memory()
         with room(out):
             told = report if report is not None and rank() == 0 else Report()
@@ -129,15 +132,16 @@ def _train(
         regions = prepare(
             tagger,
             [training, validation],
-            settings.region_cache,
+            "off" if progress.regions is False else settings.region_cache,
             use="training",
             autocast=tagger.precision,
-            share=(rank(), count()),
+            share=local_share(),
             wait=accelerator.wait_for_everyone,
             step=report.pictures,
         )
     if regions.note:
         report.note(regions.note)
+    _check_found(progress, accelerator.mixed_precision, regions.cache is not None, out)
     model, optimizer = accelerator.prepare(tagger, optimizer)
     own_validation = validation if count() == 1 else validation.select(range(rank(), len(validation), count()))
     memory = settings.pixel_memory
@@ -151,7 +155,7 @@ def _train(
     rows_of_step = settings.batch * settings.accumulate
     per_epoch = math.ceil(len(training) / rows_of_step)
     optimization = Optimization(accelerator, model, optimizer, settings, per_epoch * settings.epochs)
-    optimization.limit = progress.limit
+    optimization.limit, optimization.watch.means = progress.limit, progress.means
     started = saved = time.monotonic()
     started -= progress.seconds
 
@@ -225,6 +229,7 @@ def _train(
                         raise Interrupted(_stopped(progress))
                     if settings.save_minutes is not None and time.monotonic() - saved >= 60 * settings.save_minutes:
                         keep()
+                share_statistics(tagger, average)
                 with averaged(tagger, average), _halting(progress, stopped, "the validation"):
                     f1 = validate(tagger, validation, own_validation, loader, validated)
                 if any(gather_objects(stopped())):
@@ -247,7 +252,29 @@ def _train(
         except (Interrupted, Halted):
             by_the_first(keep)
             raise
+        except OutOfMemory:
+            if alone:  # others may wait for this process elsewhere
+                keep()
+            raise
     return Trained(place, progress.best, progress.best_epoch + 1, progress.history)
+
+
+def _check_found(progress: Progress, precision: str, regions: bool, out: Path) -> None:
+    """See that what "auto" comes to is what it was when the run began; of a new run it is noted.
+
+    Raises:
+        ResumeError: it is something else, by which the run would become another.
+    """
+    if progress.precision not in (None, precision):
+        raise ResumeError(
+            f"{out}: expected a machine on which training.precision is {progress.precision}, as the run began, found "
+            f"{precision}; start anew with another --out"
+        )
+    if progress.regions and not regions:
+        raise ResumeError(
+            f"{out}: expected room for the regions of pictures (training.region_cache), with which the run began"
+        )
+    progress.precision, progress.regions = precision, regions
 
 
 GO_ON = "the state is saved: run the same command with --resume to go on"

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
+from accelerate.state import AcceleratorState
 from accelerate.utils import gather_object, parse_flag_from_env
 from torch import distributed
 
@@ -14,6 +15,7 @@ from babelens.models.precision import resolve
 from babelens.models.tagger import Tagger
 from babelens.schema import InputError
 from babelens.training.errors import DiskFull, Halted, Interrupted, OutOfMemory, ResumeError, TrainingError
+from babelens.training.optimizer import WeightAverage
 from babelens.training.recipe import Training
 
 T = TypeVar("T")
@@ -55,6 +57,11 @@ def make_accelerator(tagger: Tagger, settings: Training, device: str | None) -> 
     found = join_processes(device).device
     assert found is not None
     tagger.precision = resolve(settings.precision, tagger, found)
+    if tagger.precision == torch.float16 and found.type != "cuda":
+        raise TrainingError(
+            f"training.precision: expected bf16 or fp32 on this device ({found.type}), found fp16, whose small "
+            "gradients would be lost"
+        )
     # A batch without pictures leaves the weights of the vision encoders without gradients.
     unused = DistributedDataParallelKwargs(find_unused_parameters=bool(tagger.model.views))
     AcceleratorState._reset_state()  # else a second run of this process, in another precision, would be refused
@@ -68,6 +75,24 @@ def make_accelerator(tagger: Tagger, settings: Training, device: str | None) -> 
 def count() -> int:
     """The number of processes of the run."""
     return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+
+
+def local_share() -> tuple[int, int]:
+    """The number of this process among those of its machine, and how many these are."""
+    if count() == 1:
+        return 0, 1
+    return int(os.environ.get("LOCAL_RANK", rank())), int(os.environ.get("LOCAL_WORLD_SIZE", count()))
+
+
+def share_statistics(tagger: Tagger, average: WeightAverage | None) -> None:
+    """Give all processes the buffers of the first one, which are saved: batch normalisation gathers its own in each."""
+    if count() == 1:
+        return
+    means = {} if average is None else average.mean
+    for name, buffer in tagger.named_buffers():
+        distributed.broadcast(buffer, 0)
+        if name in means:
+            distributed.broadcast(means[name], 0)
 
 
 def rank() -> int:

@@ -42,7 +42,7 @@ class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     takes it minutes at the start (see `models.compiled`).
     The state of a run is saved after every epoch, and within one whenever `save_minutes` have gone by (0: after every
     step, none: never); the last `keep` states stay. These two, `workers` and `pixel_memory` change no result, and may
-    be others when a run goes on.
+    be others when a run goes on, and so may `halve`.
     `pictures` says what becomes of a row of several pictures: "join" shows the model all of them at once, "pairs" makes
     it so many pairs of the sentence with one picture, in training and validation, as the paper counts its data.
     """
@@ -99,7 +99,7 @@ class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 # What may change between a run and its resume.
-FREE = ("save_minutes", "keep", "workers", "pixel_memory")
+FREE = ("save_minutes", "keep", "workers", "pixel_memory", "halve")
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from babelens.models.checkpoint import put_back, save_weights, sync, sync_folder
 from babelens.training.errors import ResumeError
+from babelens.training.explosion import Means
 
 STATE = "state"
 WEIGHTS, AVERAGE, OPTIMIZER = "weights.safetensors", "average.safetensors", "optimizer.pt"
@@ -31,7 +32,8 @@ class Progress(msgspec.Struct, forbid_unknown_fields=True):
     """Where a run stands: `epoch` and `batch` are those to be done next; `step` counts optimiser steps.
 
     `sums` are the losses of the epoch so far, `scaler` is the state of the scaling of losses in fp16, `limit` that of
-    the rows that memory has turned out to hold at a time.
+    the rows that memory has turned out to hold at a time, `means` what a loss that explodes is told by. `precision` and
+    `regions` are what "auto" has come to: the type of number, and whether regions of pictures are kept.
     """
 
     epoch: int = 0
@@ -44,6 +46,9 @@ class Progress(msgspec.Struct, forbid_unknown_fields=True):
     history: list[dict[str, Any]] = []
     scaler: dict[str, int | float] | None = None
     limit: int | None = None
+    means: Means = msgspec.field(default_factory=Means)
+    precision: str | None = None
+    regions: bool | None = None
 
 
 class State(NamedTuple):

@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from babelens.models.batch import Batch
+from babelens.models.memory import out_of_memory
 from babelens.models.tagger import Tagger, Terms
 from babelens.modules.alignment import Pairs, gather
 from babelens.training.errors import OutOfMemory, TrainingError
@@ -83,7 +84,7 @@ class Optimization:
         self.steps = steps
         self.limit: int | None = None
         self._tagger: Tagger = accelerator.unwrap_model(model)
-        self._watch = ExplosionWatch()
+        self.watch = ExplosionWatch()
 
     def step(self, group: list[Batch], number: int, *, stopping: bool = False) -> Made:
         """Make step `number`, from 0, on the batches that this process has of it; all processes have as many.
@@ -106,8 +107,8 @@ class Optimization:
                     raise
                 shortage = str(error).partition("\n")[0] or type(error).__name__
             # Only here is the error gone, and with it what the failed attempt held.
-            note = self._halve(group, number, shortage)
             put_back(statistics)
+            note = self._halve(group, number, shortage)
         gradient, stop = values.pop("gradient"), values.pop("stopping")
         self._check(values, gradient, group, number)
         share = rate_share(self.settings, number, self.steps)
@@ -152,7 +153,8 @@ class Optimization:
         losses = tagger.weigh(task, aligned)
         found = {"total": losses.total, **losses.parts, "gradient": self._clip() / processes}
         found["stopping"] = torch.tensor(float(stopping), device=losses.total.device)
-        summed = self.accelerator.reduce(torch.stack([value.double() for value in found.values()]), "sum")
+        exact = torch.float32 if losses.total.device.type == "mps" else torch.float64
+        summed = self.accelerator.reduce(torch.stack([value.to(exact) for value in found.values()]), "sum")
         assert isinstance(summed, Tensor)
         return dict(zip(found, summed.tolist(), strict=True))
 
@@ -211,7 +213,7 @@ class Optimization:
             own = [name for batch in group if not batch.stand_in for name in batch.ids]
             ids = [name for names in gather_objects(own) for name in names]
             raise TrainingError(f"step {number + 1}: {fault} for the rows {', '.join(ids)}")
-        self._watch.see(losses["total"], number + 1)
+        self.watch.see(losses["total"], number + 1)
 
     def _halve(self, group: list[Batch], number: int, shortage: str) -> str:
         """Compute half as many rows at a time from now on; says so."""
@@ -274,13 +276,6 @@ def draws(seed: int, step: int, part: int, process: int) -> int:
     if part == process == 0:
         return own
     return int(np.random.SeedSequence(own, spawn_key=(part, process)).generate_state(1, np.uint64)[0])
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, of a GPU or of the machine."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return any(sign in str(error) for sign in ("can't allocate memory", "not enough memory", "ALLOC_FAILED"))
 
 
 def running_statistics(model: torch.nn.Module) -> list[tuple[Tensor, Tensor]]:

@@ -1,7 +1,16 @@
+import pytest
+
 from babelens.models.batch import CorpusRows, Row
-from babelens.models.decode import decode_corpus, decode_rows, decode_source, ordered_batches
+from babelens.models.decode import (
+    ShortOfMemory,
+    decode_batch,
+    decode_corpus,
+    decode_rows,
+    decode_source,
+    ordered_batches,
+)
 from babelens.models.loading import BatchLoader, Source, Work
-from babelens.schema import Example
+from babelens.schema import Entity, Example
 
 
 def test_batches_go_from_long_to_short_and_hold_every_row_once():
@@ -47,3 +56,22 @@ def test_one_source_of_a_loader_is_decoded_between_passes_over_another(tiny_tagg
             entities, _ = decode_source(tiny_tagger, loader, 1, [3, 2, 1], batch=2)
             assert entities == direct and tiny_tagger.training
     tiny_tagger.eval()
+
+
+def test_rows_that_memory_does_not_hold_together_are_tagged_in_halves(tiny_tagger, monkeypatch):
+    rows = [Row(Example(id=str(number), words=("Anna", "came"), entities=())) for number in range(5)]
+    batch = tiny_tagger.collator()(rows, labelled=False)
+    seen, room = [], 2
+
+    def decode(part):
+        seen.append(len(part.ids))
+        if len(part.ids) > room:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 7 bytes")
+        return [(Entity(int(name), int(name) + 1, "PER"),) for name in part.ids]
+
+    monkeypatch.setattr(tiny_tagger, "decode", decode)
+    assert [entities[0].start for entities in decode_batch(tiny_tagger, batch)] == [0, 1, 2, 3, 4]
+    assert seen == [5, 2, 3, 1, 2]
+    room = 0
+    with pytest.raises(ShortOfMemory, match=r"out of memory .* with the row 0 of 2 words alone"):
+        decode_batch(tiny_tagger, batch)

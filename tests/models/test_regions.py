@@ -1,6 +1,7 @@
 """The region cache: what is kept equals what is computed, is computed once, and is never damaged or stale."""
 
 import copy
+import errno
 import itertools
 import json
 import multiprocessing
@@ -484,7 +485,7 @@ def test_a_disk_that_is_too_small_is_told(corpus, store, monkeypatch):
     needed = 7 * 2 * 5 * 16
     monkeypatch.setattr(regions.shutil, "disk_usage", lambda path: SimpleNamespace(free=needed))
     cache, note = prepare(tagger, [corpus], "auto", use="training")
-    assert cache is None and "training.region_cache=off" in note and not contents(store)
+    assert cache is None and "region_cache=off goes without" in note and not contents(store)
     with pytest.raises(RegionError, match=r"regions: expected 0\.00 GiB|expected .* GiB .* found .* GiB free"):
         prepare(tagger, [corpus], "bf16", use="training")
     monkeypatch.setattr(regions.shutil, "disk_usage", lambda path: SimpleNamespace(free=2 * needed))
@@ -569,3 +570,27 @@ def test_killed_fills_and_fills_at_once_leave_the_same_bits(corpus, store, tmp_p
     prepare(tagger, [corpus], "auto", use="training", batch=2)
     torch.set_num_threads(threads)
     assert contents(tmp_path / "undisturbed" / "regions") == found and len(found) == 14
+
+
+def test_nothing_is_kept_where_there_are_no_pictures(store, tmp_path):
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "train.txt").write_text("Anna\tB-PER\n", encoding="utf-8")
+    (tmp_path / "gone").mkdir()
+    (tmp_path / "gone" / "train.txt").write_text("IMGID:7\nAnna\tB-PER\n", encoding="utf-8")
+    tagger = make(CLIP)
+    for name in ("text", "gone"):
+        assert prepare(tagger, [read_corpus(tmp_path / name / "train.txt")], "bf16", use="training") == (None, "")
+
+
+def test_a_disk_that_fills_is_named_and_gone_without(corpus, store, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    tagger = make(CLIP)
+    with monkeypatch.context() as patch:
+        patch.setattr(region_store.Path, "write_bytes", full)
+        kept = prepare(tagger, [corpus], "auto", use="training")
+        assert kept.cache is None and "the disk is full" in kept.note and str(store) in kept.note
+        with pytest.raises(OSError, match="No space left"):
+            prepare(tagger, [corpus], "bf16", use="training")
+    assert prepare(tagger, [corpus], "auto", use="training").cache is not None

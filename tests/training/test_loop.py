@@ -450,3 +450,44 @@ def test_workers_make_the_same_batches(corpus, tmp_path):
         recipe = Recipe(AUGMENTED, Training(epochs=1, batch=2, rate=5e-3, precision="fp32", workers=workers))
         train(recipe, corpus, corpus, tmp_path / str(workers))
     assert losses(tmp_path / "1") == losses(tmp_path / "0")
+
+
+def test_runs_of_one_process_may_differ_in_precision(corpus, tmp_path):
+    for precision in ("fp32", "bf16", "fp32"):
+        settings = msgspec.structs.replace(TRAINING, precision=precision, epochs=1)
+        train(Recipe(MODEL, settings), corpus, corpus, tmp_path / f"{precision}{len(list(tmp_path.iterdir()))}")
+
+
+def test_fp16_is_refused_where_small_gradients_would_be_lost(corpus, tmp_path):
+    settings = msgspec.structs.replace(TRAINING, precision="fp16")
+    with pytest.raises(TrainingError, match=r"training.precision: expected bf16 or fp32 .*\(cpu\), found fp16"):
+        train(Recipe(MODEL, settings), corpus, corpus, tmp_path, device="cpu")
+
+
+class StopAtOnce(Report):
+    def step(self, losses, best):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_what_auto_has_come_to_is_kept_to(corpus, tmp_path, monkeypatch):
+    frozen = msgspec.structs.replace(VIEW, regions=msgspec.structs.replace(VIEW.regions, trained=False))
+    recipe = Recipe(Model(Late(TEXT, (frozen,)), alpha=0.8), msgspec.structs.replace(TRAINING, precision="auto"))
+    for first, later in ((0.0, 0.9), (0.9, 0.0)):  # the share of the disk that regions may take
+        out = tmp_path / str(first)
+        monkeypatch.setenv("BABELENS_CACHE", str(tmp_path / f"cache-{first}"))
+        monkeypatch.setattr("babelens.models.regions._SHARE_OF_DISK", first)
+        with pytest.raises(Interrupted):
+            train(recipe, corpus, corpus, out, report=StopAtOnce())
+        monkeypatch.setattr("babelens.models.regions._SHARE_OF_DISK", later)
+        if first:
+            for shard in (tmp_path / f"cache-{first}").glob("regions/*/*.safetensors"):
+                shard.unlink()
+            with pytest.raises(ResumeError, match="expected room for the regions of pictures"):
+                train(recipe, corpus, corpus, out, resume=True)
+        else:
+            train(recipe, corpus, corpus, out, resume=True)
+            assert not list((tmp_path / f"cache-{first}").glob("regions/*/*.safetensors"))
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    monkeypatch.setattr("babelens.models.precision._WIDE", 1)
+    with pytest.raises(ResumeError, match=r"expected a machine on which training\.precision is no"):
+        train(recipe, corpus, corpus, tmp_path / "0.0", resume=True)

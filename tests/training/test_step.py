@@ -5,18 +5,20 @@ import json
 import math
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 
 from babelens.data import read_corpus
 from babelens.models.batch import RowBatches, tie
+from babelens.models.memory import out_of_memory
 from babelens.models.tagger import Tagger
 from babelens.training.errors import OutOfMemory, TrainingError
-from babelens.training.explosion import ExplosionWatch
+from babelens.training.explosion import ExplosionWatch, Means
 from babelens.training.loop import train
 from babelens.training.progress import Report
 from babelens.training.recipe import Recipe
-from babelens.training.step import Optimization, cut_batch, draws, out_of_memory
+from babelens.training.step import Optimization, cut_batch, draws
 
 spec = importlib.util.spec_from_file_location("worker", Path(__file__).with_name("worker.py"))
 worker = importlib.util.module_from_spec(spec)
@@ -345,3 +347,15 @@ def test_groups_are_numbered_over_all_rows_of_a_step():
     assert not any(batch.stand_in for batch in step)
     own = RowBatches(ROWS, tagger.collator(), labelled=True)[worker.shares([4, 5], 8, process=3, processes=4)[0]]
     assert own.stand_in and own.ids == ("4",) and own.present.tolist() == [False]
+
+
+def test_an_explosion_is_measured_by_the_whole_run_though_it_was_stopped():
+    before = ExplosionWatch()
+    for step in range(40):
+        before.see(1.0 if step < 20 else 1e-3, step + 1)
+    after = ExplosionWatch(msgspec.json.decode(msgspec.json.encode(before.means), type=Means))
+    for step in range(40, 80):
+        after.see(0.5, step + 1)  # 500 times the lowest mean, and below the first one
+    with pytest.raises(TrainingError, match="the loss has exploded"):
+        for step in range(80, 120):
+            after.see(2.0, step + 1)
