@@ -1,5 +1,7 @@
 """Encoders compiled by `torch.compile`: fused kernels, made on first use for any number of rows, words and pictures."""
 
+from importlib.util import find_spec
+
 from torch import nn
 
 from babelens.models.tagger import Tagger
@@ -10,7 +12,7 @@ from babelens.schema import InputError
 
 
 class CompileError(InputError):
-    """A model of which nothing can be compiled."""
+    """A model of which nothing can be compiled, or a machine that cannot compile."""
 
 
 def compile_encoders(tagger: Tagger, backend: str = "inductor") -> tuple[str, ...]:
@@ -21,8 +23,10 @@ def compile_encoders(tagger: Tagger, backend: str = "inductor") -> tuple[str, ..
 
     Raises:
         CompileError: no encoder is called as a whole (those of an interleaved backbone run layer by layer), or none is
-            a transformer or a network of pictures.
+            a transformer or a network of pictures; or there is no compiler.
     """
+    if backend == "inductor":
+        _check_compiler(tagger.device.type)
     parts: dict[str, nn.Module] = {}
     backbone = tagger.backbone
     if isinstance(backbone, LateBackbone):
@@ -37,3 +41,19 @@ def compile_encoders(tagger: Tagger, backend: str = "inductor") -> tuple[str, ..
     for part in parts.values():
         part.compile(dynamic=True, backend=backend)
     return tuple(parts)
+
+
+def _check_compiler(device: str) -> None:
+    """See that there is what makes kernels for a device, before torch ends in a traceback for want of it."""
+    if device == "cuda":
+        if find_spec("triton") is None:
+            raise CompileError("training.compile: expected Triton, which compiles for GPUs, found no such package")
+        return
+    from torch._inductor.cpp_builder import get_cpp_compiler
+
+    try:
+        get_cpp_compiler()
+    except RuntimeError as error:
+        raise CompileError(
+            "training.compile: expected a C++ compiler, found none; install one (g++, clang) or name it in CXX"
+        ) from error

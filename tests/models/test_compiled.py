@@ -1,12 +1,12 @@
 """Compiled encoders against the same run as they are."""
 
 import copy
-import shutil
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch._inductor import cpp_builder
 
 from babelens.data import Picture
 from babelens.models.batch import Row
@@ -42,7 +42,6 @@ def picture(key):
 BACKENDS = [pytest.param("aot_eager"), pytest.param("inductor", marks=pytest.mark.long)]
 
 
-@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler for processors")
 @pytest.mark.filterwarnings("ignore")  # of torch's own compiler about itself
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_compiled_encoders_give_the_same_emissions_and_gradients_for_rows_of_any_number(tiny_tagger, tmp_path, backend):
@@ -71,3 +70,10 @@ def test_what_cannot_be_compiled_is_told():
     interleaved = new_tagger(named("mkgformer", "compact"), TagSet(("PER",)), lambda: [["Anna", "came"]])
     with pytest.raises(CompileError, match="encoders that can be compiled"):
         compile_encoders(interleaved)
+
+
+def test_a_machine_without_a_compiler_is_told(tiny_tagger, monkeypatch):
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-such-compiler",))
+    cpp_builder.cpp_compiler_search.cache_clear()
+    with pytest.raises(CompileError, match="expected a C\\+\\+ compiler, found none"):
+        compile_encoders(tiny_tagger)
