@@ -1,4 +1,4 @@
-"""babelens data: check, count, convert and split corpora."""
+"""babelens data: check, count, audit, convert and split corpora."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from babelens.data.corpus import Corpus
     from babelens.data.reading import Reading
 
-app = typer.Typer(help="Check, count, convert and split corpora.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Check, count, audit, convert and split corpora.", no_args_is_help=True, rich_markup_mode=None)
 app.command("boxes")(find_boxes)
 
 
@@ -88,6 +88,45 @@ def stats(path: Place, types: Types = None, images: Images = None, scheme: Schem
         typer.echo(msgspec.json.format(msgspec.json.encode(as_data(counts))).decode())
     else:
         Console(width=None if _is_terminal() else 40 + 20 * len(counts)).print(as_table(counts))
+
+
+@app.command()
+def audit(
+    path: Place,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATH", help="Another corpus to look for common rows in; can be given several times."),
+    ] = None,
+    types: Types = None,
+    images: Images = None,
+    scheme: SchemeIn = None,
+    near: Annotated[bool, typer.Option(help="Also look for texts that are nearly the same.")] = True,
+    json: Json = False,
+) -> None:
+    """Tell what repeats in a corpus, which labels disagree, and what it shares with others.
+
+    The parts of MMNERD are counted beside the figures of the 2M-NER paper.
+    """
+    import msgspec
+    from rich.console import Console
+
+    from babelens.data.audit import audit as run
+    from babelens.data.audit_tables import as_tables
+
+    others: dict[str, dict[str, Corpus]] = {}
+    for other in against or []:
+        name = other.partition("=")[2] or other
+        name = Path(name).resolve().name
+        # Two folders may have one name.
+        others[other if name in others else name] = _read_parts(other, types, None, scheme)
+    found = run(_read_parts(path, types, images, scheme), others, near)
+    if json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        return
+    console = Console(width=None if _is_terminal() else 160, highlight=False)
+    for shown in as_tables(found):
+        console.print(shown, soft_wrap=isinstance(shown, str))
+        console.print()
 
 
 @app.command()

@@ -9,6 +9,7 @@ import typer
 from babelens.cli import data
 from babelens.cli.demo import demo
 from babelens.cli.evaluate import evaluate
+from babelens.cli.experiment import experiment
 from babelens.cli.info import info
 from babelens.cli.models import models
 from babelens.cli.predict import predict
@@ -28,6 +29,7 @@ app.command()(train)
 app.command()(evaluate)
 app.command()(predict)
 app.add_typer(models, name="models")
+app.command()(experiment)
 app.command()(info)
 
 

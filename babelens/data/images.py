@@ -181,6 +181,11 @@ class ImageStore:
         self._counts: Counter[Status] = Counter()
         self._lock = Lock()
 
+    @property
+    def spoil(self) -> str:
+        """What is done to pictures before they are shown (see `disguise`); "" for nothing."""
+        return ""
+
     def __getstate__(self) -> dict[str, object]:
         return {key: value for key, value in self.__dict__.items() if key != "_lock"}
 
@@ -239,14 +244,18 @@ class ImageStore:
 
     def _read(self, key: str) -> Picture:
         try:
-            source = self._embedded(key) if key.startswith(_BYTES) else self.file(key)
-            if source is None:
+            image = self._image(key)
+            if image is None:
                 return Picture(key, None, "missing", "no such picture")
-            return Picture(key, decode(source), "used", boxes=self.boxes(key))
+            return Picture(key, image, "used", boxes=self.boxes(key))
         except FileNotFoundError:
             return Picture(key, None, "missing", "no such picture")
         except (UnreadableError, OSError) as error:
             return Picture(key, None, "unreadable", str(error))
+
+    def _image(self, key: str) -> "Image | None":
+        source = self._embedded(key) if key.startswith(_BYTES) else self.file(key)
+        return None if source is None else decode(source)
 
     def holds(self, key: str) -> bool:
         """Whether a key is of a place that this store may look at: inside its folders, or among its own bytes."""
@@ -281,6 +290,19 @@ class ImageStore:
         """The bytes of a picture as they are, or None where it is missing."""
         path = self.file(key)
         return self._embedded(key) if path is None else path.read_bytes()
+
+    def size(self, key: str) -> int | None:
+        """The bytes that a picture takes, or None where it is missing."""
+        path = self.file(key)
+        if path is not None:
+            return path.stat().st_size
+        content = self.content(key)
+        return None if content is None else len(content)
+
+    def trace(self, key: str) -> tuple[str, int]:
+        """The name of a picture and the size of its file, by which a change is noticed; -1 where there is no file."""
+        path = self.file(key)
+        return self.names(key)[0], -1 if path is None else path.stat().st_size
 
     def digest(self, key: str) -> bytes | None:
         """What stands for the bytes of a picture (see `digest_content`); None where it is missing or cannot be read.

@@ -1,7 +1,7 @@
 """Divides a corpus by a seed so that no picture, group or text stands on both sides, and tells where they do."""
 
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import combinations
@@ -39,8 +39,11 @@ def _keys(corpus: Corpus) -> Iterator[tuple[int, str, str]]:
             yield number, "similar text", similar
 
 
-def _hashed(corpus: Corpus, wanted: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """All keys as 64-bit digests (sixteen bytes a key, whatever the texts weigh), sorted; with their rows and kinds."""
+def hashed_keys(corpus: Corpus, wanted: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What rows may share, of the `wanted` kinds: keys, sorted, their rows, and their kinds (numbers in `KINDS`).
+
+    A key is a 64-bit digest (with its row sixteen bytes, whatever the text weighs).
+    """
     rows, kinds, digests = [], [], []
     for number, kind, value in _keys(corpus):
         if kind not in wanted:
@@ -58,8 +61,17 @@ def units(corpus: Corpus) -> np.ndarray:
 
     Units are numbered from 0 in the order of their first row.
     """
-    digest, rows, _ = _hashed(corpus, _TYING)
-    roots = np.arange(len(corpus))
+    digest, rows, _ = hashed_keys(corpus, _TYING)
+    return tie_rows([(rows, digest)], len(corpus))
+
+
+def tie_rows(marks: Iterable[tuple[np.ndarray, np.ndarray]], total: int) -> np.ndarray:
+    """The unit of each of `total` rows: rows of one mark, directly or through others, share one.
+
+    Marks come in kinds as (rows, marks); marks of different kinds have nothing to do with one another. Units are
+    numbered from 0 in the order of their first row.
+    """
+    roots = np.arange(total)
 
     def root(row: int) -> int:
         while roots[row] != row:
@@ -67,10 +79,13 @@ def units(corpus: Corpus) -> np.ndarray:
             row = int(roots[row])
         return row
 
-    for at in np.flatnonzero(digest[1:] == digest[:-1]):
-        one, other = root(int(rows[at])), root(int(rows[at + 1]))
-        roots[max(one, other)] = min(one, other)
-    firsts = np.array([root(row) for row in range(len(corpus))], np.int64)
+    for rows, own in marks:
+        order = np.argsort(own, kind="stable")
+        rows, own = rows[order], own[order]
+        for at in np.flatnonzero(own[1:] == own[:-1]):
+            one, other = root(int(rows[at])), root(int(rows[at + 1]))
+            roots[max(one, other)] = min(one, other)
+    firsts = np.array([root(row) for row in range(total)], np.int64)
     return np.unique(firsts, return_inverse=True)[1]
 
 
@@ -130,7 +145,7 @@ class Leak:
 
 def leaks(parts: Mapping[str, Corpus]) -> list[Leak]:
     """What stands in more than one part; an empty list where the parts are clean."""
-    hashed = {name: _hashed(part, KINDS) for name, part in parts.items()}
+    hashed = {name: hashed_keys(part, KINDS) for name, part in parts.items()}
     found: list[Leak] = []
     for one, other in combinations(parts, 2):
         digests, rows, kinds = hashed[one]

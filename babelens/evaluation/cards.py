@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +16,7 @@ from babelens.schema import Entity
 LONGEST_SIDE = 480  # pixels of an embedded picture
 HEAT = (255, 106, 0)  # laid over the picture, turned grey; it stands out from black and from white
 STRONGEST = 0.85  # opacity where the attention is greatest
+Mark = tuple[Entity, str, str]  # an entity, what opens it in the page and what closes it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,20 +72,27 @@ def draw_card(number: int, card: Card, colours: dict[str, str]) -> str:
         ValueError: entities of one list overlap or lie outside the words.
     """
     name = f"c{number}"
-    picture = _shrink(card.picture) if card.picture is not None else None
-    language = f' lang="{markup(card.language)}"' if card.language else ""
-    lines = [_line("found", _found_marks(name, card, colours, linked=picture is not None), card, language)]
+    picture = shrink(card.picture) if card.picture is not None else None
+    language = spoken(card.language)
+    found = found_marks(card.found, card.gold, colours, links=None if picture is None else name)
+    marks = {"found": found}
     if card.gold is not None:
-        lines.insert(0, _line("gold", _gold_marks(card, card.gold, colours), card, language))
+        marks = {"gold": gold_marks(card.gold, [item.entity for item in card.found], colours), **marks}
+    text, offsets = _placed(card)
+    try:
+        lines = [draw_line(who, some, text, offsets, card.language) for who, some in marks.items()]
+    except ValueError as error:
+        raise ValueError(f"{error} in {card.title!r}") from error
     figure = looks = ""
     if picture is not None and card.picture is not None:
         scale = picture.width / card.picture.width
-        figure = f"<figure>{_store(name, picture)}{_svg(name, picture, '', f'Picture of {card.title}')}</figure>"
+        shown = draw_picture(name, picture.size, "", f"Picture of {card.title}")
+        figure = f"<figure>{store_picture(name, picture.size, encode_picture(picture, 'JPEG'))}{shown}</figure>"
         parts = "".join(
             f'<section class="look" id="{name}e{place}"><h4>'
             f"<bdi{language}>{markup(_surface(card, found.entity))}</bdi>, {markup(found.entity.type)}"
             f'</h4><div class="views">'
-            f"{''.join(_look(name, picture, scale, look) for look in found.looks)}</div></section>"
+            f"{''.join(draw_look(name, picture.size, scale, look) for look in found.looks)}</div></section>"
             for place, found in enumerate(card.found)
             if found.looks
         )
@@ -97,52 +105,76 @@ def draw_card(number: int, card: Card, colours: dict[str, str]) -> str:
     )
 
 
-def _line(name: str, marks: list[tuple[Entity, str, str]], card: Card, language: str) -> str:
-    """A sentence with its marks: each an entity, what opens it and what closes it."""
-    text, offsets = _placed(card)
+def spoken(language: str | None) -> str:
+    """The HTML attribute that says which language a text is in."""
+    return f' lang="{markup(language)}"' if language else ""
+
+
+def draw_line(
+    name: str, marks: Iterable[Mark], text: str, offsets: Sequence[tuple[int, int]], language: str | None = None
+) -> str:
+    """A sentence with its marks, after the name of who says so; `offsets` are the places of the words in the text.
+
+    Raises:
+        ValueError: marks overlap or lie outside the words.
+    """
     pieces: list[str] = []
     position = 0
     for entity, opening, closing in sorted(marks):
         if not 0 <= entity.start < entity.end <= len(offsets):
-            raise ValueError(f"expected an entity within {len(offsets)} words, found {entity} in {card.title!r}")
+            raise ValueError(f"expected an entity within {len(offsets)} words, found {entity}")
         start, end = offsets[entity.start][0], offsets[entity.end - 1][1]
         if start < position:
-            raise ValueError(f"expected entities that do not overlap, found {entity} in {card.title!r}")
+            raise ValueError(f"expected entities that do not overlap, found {entity}")
         pieces += [markup(text[position:start]), opening, markup(text[start:end]), closing]
         position = end
     pieces.append(markup(text[position:]))
-    sentence = f'<span class="sentence"{language} dir="auto">{"".join(pieces)}</span>'
-    return f'<div class="line"><span>{name}</span>{sentence}</div>'
+    sentence = f'<span class="sentence"{spoken(language)} dir="auto">{"".join(pieces)}</span>'
+    return f'<div class="line"><span>{markup(name)}</span>{sentence}</div>'
 
 
-def _gold_marks(card: Card, gold: tuple[Entity, ...], colours: dict[str, str]) -> list[tuple[Entity, str, str]]:
-    found = {item.entity for item in card.found}
+def gold_marks(
+    gold: Iterable[Entity], found: Collection[Entity], colours: Mapping[str, str], at: Entity | None = None
+) -> list[Mark]:
+    """The marks of right entities, those set apart that were not `found`, and the one `at` which one should look."""
     return [
         (
             entity,
-            f'<span class="entity {colours[entity.type]}{"" if entity in found else " missed"}">',
+            f'<span class="entity {colours[entity.type]}{"" if entity in found else " missed"}{_at(entity, at)}">',
             f"<b>{markup(entity.type)}</b></span>",
         )
         for entity in sorted(set(gold))
     ]
 
 
-def _found_marks(name: str, card: Card, colours: dict[str, str], *, linked: bool) -> list[tuple[Entity, str, str]]:
-    marks: list[tuple[Entity, str, str]] = []
-    for place, item in enumerate(card.found):
-        right = None if card.gold is None else item.entity in card.gold
+def found_marks(
+    found: Sequence[Found],
+    gold: Collection[Entity] | None,
+    colours: Mapping[str, str],
+    *,
+    links: str | None = None,
+    at: Entity | None = None,
+) -> list[Mark]:
+    """The marks of found entities with score and verdict; they lead to their looks on the card that `links` names."""
+    marks: list[Mark] = []
+    for place, item in enumerate(found):
+        right = None if gold is None else item.entity in gold
         verdict, sign = {None: ("", ""), True: ("right", "✓"), False: ("wrong", "✗")}[right]
-        tag, target = ("a", f' href="#{name}e{place}"') if linked and item.looks else ("span", "")
+        tag, target = ("a", f' href="#{links}e{place}"') if links is not None and item.looks else ("span", "")
         score = "" if item.score is None else f" {100 * item.score:.0f} %"
         said = f'<span class="verdict" role="img" aria-label="{verdict}">{sign}</span>' if sign else ""
         marks.append(
             (
                 item.entity,
-                f'<{tag} class="entity {colours[item.entity.type]} {verdict}"{target}>',
+                f'<{tag} class="entity {colours[item.entity.type]} {verdict}{_at(item.entity, at)}"{target}>',
                 f"<b>{markup(item.entity.type)}{score} {said}</b></{tag}>",
             )
         )
     return marks
+
+
+def _at(entity: Entity, at: Entity | None) -> str:
+    return " at" if entity == at else ""
 
 
 def _placed(card: Card) -> tuple[str, tuple[tuple[int, int], ...]]:
@@ -161,36 +193,40 @@ def _surface(card: Card, entity: Entity) -> str:
     return text[offsets[entity.start][0] : offsets[entity.end - 1][1]]
 
 
-def _shrink(picture: Image.Image) -> Image.Image:
+def shrink(picture: Image.Image, longest: int = LONGEST_SIDE) -> Image.Image:
+    """A picture as RGB whose longest side (pixels) is at most so long."""
     small = picture.convert("RGB")
-    small.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+    small.thumbnail((longest, longest))
     return small
 
 
-def _data(picture: Image.Image, kind: Literal["JPEG", "PNG"]) -> str:
+def encode_picture(picture: Image.Image, kind: Literal["JPEG", "PNG"], quality: int = 82) -> str:
+    """A picture as a data URI."""
     buffer = io.BytesIO()
-    picture.save(buffer, kind, quality=82)
+    picture.save(buffer, kind, quality=quality)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _store(name: str, picture: Image.Image) -> str:
-    """The picture itself, once; every drawing of the card points at it."""
+def store_picture(name: str, size: tuple[int, int], data: str) -> str:
+    """The picture itself, a data URI, once; every drawing of the card points at it. `size` is (width, height)."""
     return (
-        f'<svg class="store" aria-hidden="true"><defs><image id="{name}p" width="{picture.width}" '
-        f'height="{picture.height}" href="{_data(picture, "JPEG")}"/></defs></svg>'
+        f'<svg class="store" aria-hidden="true"><defs><image id="{name}p" width="{size[0]}" '
+        f'height="{size[1]}" href="{data}"/></defs></svg>'
     )
 
 
-def _svg(name: str, picture: Image.Image, over: str, label: str) -> str:
+def draw_picture(name: str, size: tuple[int, int], over: str, label: str) -> str:
+    """The stored picture of a card, with something laid over it."""
     return (
-        f'<svg viewBox="0 0 {picture.width} {picture.height}" role="img" aria-label="{markup(label)}">'
+        f'<svg viewBox="0 0 {size[0]} {size[1]}" role="img" aria-label="{markup(label)}">'
         f'<use href="#{name}p"/>{over}</svg>'
     )
 
 
-def _look(name: str, picture: Image.Image, scale: float, look: Look) -> str:
+def draw_look(name: str, size: tuple[int, int], scale: float, look: Look) -> str:
+    """A look laid over the stored picture, which is `scale` times as large as the one that `look.box` speaks of."""
     rows, columns = look.weights.shape
-    width, height = picture.size
+    width, height = size
     left, top, right, bottom = (scale * side for side in look.box) if look.box else (0, 0, width, height)
     weights = np.nan_to_num(look.weights.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0).clip(min=0)
     most, rest = float(weights.max(initial=0.0)), max(0.0, 1 - float(weights.sum()))
@@ -207,7 +243,7 @@ def _look(name: str, picture: Image.Image, scale: float, look: Look) -> str:
     inside = (max(0, left), max(0, top), min(width, right), min(height, bottom))
     over = (
         f'<image x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" height="{bottom - top:.1f}" '
-        f'preserveAspectRatio="none" href="{_data(Image.fromarray(heat), "PNG")}"/>'
+        f'preserveAspectRatio="none" href="{encode_picture(Image.fromarray(heat), "PNG")}"/>'
         f'<path class="unseen" fill-rule="evenodd" d="M0 0H{width}V{height}H0z'
         f'M{inside[0]:.1f} {inside[1]:.1f}H{inside[2]:.1f}V{inside[3]:.1f}H{inside[0]:.1f}z"/>'
         f'<rect class="top under" {strongest}/><rect class="top" {strongest}/>'
@@ -216,4 +252,4 @@ def _look(name: str, picture: Image.Image, scale: float, look: Look) -> str:
     if rest > 0.005:
         caption += f", {100 * rest:.0f} % not on a place"
     label = f"{look.view}: most attention at row {row + 1} of {rows}, column {column + 1} of {columns}"
-    return f"<figure>{_svg(name, picture, over, label)}<figcaption>{markup(caption)}</figcaption></figure>"
+    return f"<figure>{draw_picture(name, size, over, label)}<figcaption>{markup(caption)}</figcaption></figure>"

@@ -4,17 +4,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from PIL import Image
-
 from babelens.data.postcards import Card as Postcard
-from babelens.evaluation.cards import Card, Found, Look
+from babelens.evaluation.cards import Card, Found
 from babelens.evaluation.charts import Chart, Curve
 from babelens.evaluation.demo_table import headline, report_table
+from babelens.evaluation.looks import looks
 from babelens.evaluation.report import Report, write_report
 from babelens.models.batch import Row
 from babelens.models.tagger import Tagger
-from babelens.modules.late import LateBackbone
 from babelens.schema import Entity
 
 if TYPE_CHECKING:
@@ -43,45 +40,22 @@ def show_examples(tagger: Tagger, chosen: Sequence[tuple[str, Row]]) -> list[Car
     if not chosen:
         return []
     rows = [row for _, row in chosen]
-    batch = tagger.collator()(rows, labelled=False).to(tagger.device)
-    answers = tagger.decode_scored(batch)
-    attention = {name: weights.mean(dim=1).cpu().numpy() for name, weights in tagger.attention(batch).items()}
+    answers = tagger.decode_scored(tagger.collator()(rows, labelled=False).to(tagger.device))
+    seen = looks(tagger, rows, [[entity for entity, _ in answer] for answer in answers])
     cards = []
-    for number, (title, row) in enumerate(chosen):
+    for (title, row), answer, seen_by in zip(chosen, answers, seen, strict=True):
         picture = row.open(row.keys[0]).image if row.open is not None and row.keys else None
-        found = []
-        for entity, score in answers[number]:
-            words = {
-                name: weights[number, entity.start : entity.end].mean(axis=0) for name, weights in attention.items()
-            }
-            seen = (_look(tagger, name, weights, picture) for name, weights in words.items())
-            looks = tuple(look for look in seen if look is not None)
-            found.append(Found(entity, float(score), looks if picture is not None else ()))
         cards.append(
             Card(
                 title=title,
                 words=row.example.words,
-                found=tuple(found),
+                found=tuple(Found(entity, float(score), seen_by[entity]) for entity, score in answer),
                 gold=row.example.entities,
                 picture=picture,
                 language=row.example.language,
             )
         )
     return cards
-
-
-def _look(tagger: Tagger, name: str, weights: np.ndarray, picture: Image.Image | None) -> Look | None:
-    """The weights of one entity over the regions of a view, laid on the part of the picture that the view sees.
-
-    None where the regions lie in no grid.
-    """
-    backbone = tagger.backbone
-    regions = backbone.seeing()[name].regions if isinstance(backbone, LateBackbone) else None
-    if regions is None or regions.grid is None:
-        return None
-    rows, columns = regions.grid
-    places = weights[regions.prefix : regions.prefix + rows * columns].reshape(rows, columns)
-    return Look(name, places, None if picture is None else regions.transform.covered(picture.size))
 
 
 def in_words(card: Card) -> str:

@@ -1,5 +1,7 @@
 """The style sheet and the script of report pages. Both stand in the page, allowed by their hashes."""
 
+from collections.abc import Iterable
+
 # Every colour pair below has a contrast of at least 4.5:1 (a test computes it); types are always written out as well.
 LIGHT = {
     "page": "#f6f7f9", "panel": "#ffffff", "ink": "#16191d", "soft": "#545b66", "rule": "#d5dae1", "link": "#0b57d0",
@@ -16,6 +18,17 @@ DARK = {
     "s0": "#8ab4f8", "s1": "#ffab78", "s2": "#7bd88f", "s3": "#d9a8f5", "s4": "#a9b1bd",
 }  # fmt: skip
 TYPE_COLOURS = 8
+USUAL_TYPES = ("PER", "LOC", "ORG", "MISC")
+
+
+def type_order(type_: str) -> tuple[int, str]:
+    """Sorts types: the usual ones as papers list them, then the others by name."""
+    return (USUAL_TYPES.index(type_) if type_ in USUAL_TYPES else len(USUAL_TYPES), type_)
+
+
+def type_colours(types: Iterable[str]) -> dict[str, str]:
+    """The CSS class of each type, in the order of types; from the ninth on colours come back."""
+    return {type_: f"t{number % TYPE_COLOURS}" for number, type_ in enumerate(sorted(set(types), key=type_order))}
 
 
 def _variables(colours: dict[str, str]) -> str:
@@ -78,7 +91,8 @@ figure{margin:0}
 .sentence{font-size:1.1rem;line-height:2.05;white-space:pre-wrap}
 .entity{color:var(--ink);padding:.12em .35em;border-radius:.35em;border:1.5px solid transparent;text-decoration:none;
 -webkit-box-decoration-break:clone;box-decoration-break:clone}
-.entity b{font-size:.72em;letter-spacing:.02em;margin-inline-start:.4em;font-weight:650;white-space:nowrap}
+.entity b{unicode-bidi:plaintext;
+font-size:.72em;letter-spacing:.02em;margin-inline-start:.4em;font-weight:650;white-space:nowrap}
 .entity.wrong{border:1.5px dashed var(--bad)}
 .entity.missed{border:1.5px dotted var(--ink)}
 a.entity{cursor:pointer;text-decoration:underline dotted;text-underline-offset:.25em}

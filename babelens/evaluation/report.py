@@ -1,9 +1,6 @@
 """A report as one HTML page that needs nothing else: tables, curves, and examples with what the model looked at."""
 
-import base64
-import hashlib
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,7 +8,8 @@ from typing import Literal
 from babelens.evaluation.cards import Card, draw_card, entities_of
 from babelens.evaluation.charts import Chart, draw_chart
 from babelens.evaluation.markup import markup
-from babelens.evaluation.page_style import SCRIPT, STYLE, TYPE_COLOURS
+from babelens.evaluation.page import render_page, write_page
+from babelens.evaluation.page_style import SCRIPT, STYLE, type_colours
 
 Cell = float | int | str | None
 
@@ -68,25 +66,17 @@ def write_report(path: Path, report: Report) -> None:
         OSError: the file cannot be written.
         ValueError: entities of one card overlap or lie outside its words, or a row does not fit its table.
     """
-    page = render_report(report)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_text(page, encoding="utf-8", newline="\n")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    write_page(path, render_report(report))
 
 
 def render_report(report: Report) -> str:
     """The report as an HTML page; see `write_report`."""
-    types = sorted({entity.type for card in report.cards for entity in entities_of(card)}, key=_type_order)
-    colours = {type_: f"t{number % TYPE_COLOURS}" for number, type_ in enumerate(types)}
+    colours = type_colours(entity.type for card in report.cards for entity in entities_of(card))
     parts = [f"<h1>{markup(report.title)}</h1>", f"<p>{markup(report.summary)}</p>" if report.summary else ""]
     if report.facts:
-        parts.append(f'<dl class="facts">{"".join(map(_fact, report.facts))}</dl>')
+        parts.append(f'<dl class="facts">{"".join(map(draw_fact, report.facts))}</dl>')
     if report.tables:
-        parts += ["<h2>Scores</h2>", *map(_table, report.tables)]
+        parts += ["<h2>Scores</h2>", *map(draw_table, report.tables)]
     if report.charts:
         parts.append(f'<h2>Training</h2><div class="charts">{"".join(map(draw_chart, report.charts))}</div>')
     if report.cards:
@@ -98,35 +88,21 @@ def render_report(report: Report) -> str:
         parts += [draw_card(number, card, colours) for number, card in enumerate(report.cards)]
     if report.footer:
         parts.append(f"<footer>{markup(report.footer)}</footer>")
-    policy = (
-        f"default-src 'none'; img-src data:; style-src '{_hash(STYLE)}'; script-src '{_hash(SCRIPT)}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
-    return (
-        '<!DOCTYPE html>\n<html lang="en" dir="ltr"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta name="referrer" content="no-referrer"><link rel="icon" href="data:,">'
-        f"<title>{markup(report.title)}</title><style>{STYLE}</style></head>\n"
-        f"<body><main>{chr(10).join(part for part in parts if part)}</main>\n<script>{SCRIPT}</script></body></html>\n"
-    )
+    return render_page(report.title, "\n".join(part for part in parts if part), STYLE, SCRIPT)
 
 
-def _hash(content: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
-
-
-def _type_order(type_: str) -> tuple[int, str]:
-    usual = ("PER", "LOC", "ORG", "MISC")
-    return (usual.index(type_) if type_ in usual else len(usual), type_)
-
-
-def _fact(fact: Fact) -> str:
+def draw_fact(fact: Fact) -> str:
+    """A headline figure as a part of a list of facts."""
     note = f'<dd class="note">{markup(fact.note)}</dd>' if fact.note else ""
     return f'<div><dt>{markup(fact.name)}</dt><dd class="value">{markup(fact.value)}</dd>{note}</div>'
 
 
-def _table(table: ReportTable) -> str:
+def draw_table(table: ReportTable) -> str:
+    """A table that can be scrolled where it is wider than the page.
+
+    Raises:
+        ValueError: a row does not fit its table.
+    """
     for row in table.rows:
         if len(row.cells) != len(table.columns):
             raise ValueError(

@@ -1,6 +1,7 @@
 """A tagger over a whole corpus."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from babelens.models.tagger import Tagger
 from babelens.schema import Entity, InputError
 
 BATCH = 64
+Scored = tuple[Entity, float]
+T = TypeVar("T")
 
 
 class ShortOfMemory(InputError):
@@ -82,14 +85,33 @@ def decode_rows(
         return decode_source(tagger, loader, 0, lengths, batch=batch, step=step)
 
 
+def decode_corpus_scored(
+    tagger: Tagger,
+    corpus: Corpus,
+    *,
+    batch: int = BATCH,
+    collator: Collator | None = None,
+    workers: int = 0,
+    step: Callable[[int], None] | None = None,
+) -> tuple[list[list[Scored]], list[ImageStatus]]:
+    """`decode_corpus`, each entity with the probability of its span."""
+    source = Source(CorpusRows(corpus), collator or tagger.collator())
+    with BatchLoader(source, workers=workers, pinned=tagger.device.type == "cuda") as loader:
+        return _tag_source(tagger, tagger.decode_scored, loader, 0, corpus.lengths, batch, step)
+
+
 def decode_batch(tagger: Tagger, batch: Batch) -> list[tuple[Entity, ...]]:
     """The best entities of each row of a batch; where memory runs out, of one half and then of the other.
 
     Raises:
         ShortOfMemory: memory does not hold a single row.
     """
+    return _tag_batch(tagger, tagger.decode, batch)
+
+
+def _tag_batch(tagger: Tagger, tag: Callable[[Batch], list[T]], batch: Batch) -> list[T]:
     try:
-        return tagger.decode(batch.to(tagger.device))
+        return tag(batch.to(tagger.device))
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
@@ -100,7 +122,7 @@ def decode_batch(tagger: Tagger, batch: Batch) -> list[tuple[Entity, ...]]:
             f"out of memory ({shortage}) with the row {batch.ids[0]} of {batch.text.mask.shape[1]} words alone"
         )
     middle = rows // 2
-    return decode_batch(tagger, batch.part(0, middle)) + decode_batch(tagger, batch.part(middle, rows))
+    return _tag_batch(tagger, tag, batch.part(0, middle)) + _tag_batch(tagger, tag, batch.part(middle, rows))
 
 
 def decode_source(
@@ -113,7 +135,19 @@ def decode_source(
     step: Callable[[int], None] | None = None,
 ) -> tuple[list[tuple[Entity, ...]], list[ImageStatus]]:
     """The same for all rows of one source of a loader, which may be that of the training."""
-    entities: list[tuple[Entity, ...]] = [()] * len(lengths)
+    return _tag_source(tagger, tagger.decode, loader, source, lengths, batch, step)
+
+
+def _tag_source(
+    tagger: Tagger,
+    tag: Callable[[Batch], list[T]],
+    loader: BatchLoader,
+    source: int,
+    lengths: Sequence[int] | np.ndarray,
+    batch: int,
+    step: Callable[[int], None] | None,
+) -> tuple[list[T], list[ImageStatus]]:
+    answers: dict[int, T] = {}
     status: list[ImageStatus] = ["none"] * len(lengths)
     numbers = ordered_batches(lengths, batch)
     training = tagger.training
@@ -121,11 +155,11 @@ def decode_source(
     try:
         made = loader.batches([Work(places) for places in numbers], source)
         for places, tensors in zip(numbers, made, strict=True):
-            found = decode_batch(tagger, tensors)
-            for place, row_entities, row_status in zip(places, found, tensors.status, strict=True):
-                entities[place], status[place] = row_entities, row_status
+            found = _tag_batch(tagger, tag, tensors)
+            for place, answer, row_status in zip(places, found, tensors.status, strict=True):
+                answers[place], status[place] = answer, row_status
             if step is not None:
                 step(len(places))
     finally:
         tagger.train(training)
-    return entities, status
+    return [answers[place] for place in range(len(lengths))], status

@@ -165,6 +165,19 @@ def load_state(out: Path, note: Callable[[str], object]) -> State | None:
     return None
 
 
+def load_weights(out: Path, step: int) -> dict[str, Tensor]:
+    """The weights that were validated after a step, their mean where the run keeps one.
+
+    Raises:
+        ResumeError: no whole state of that step is there.
+    """
+    folder = step_folder(out, step)
+    if (fault := _fault(folder)) is not None:
+        raise ResumeError(f"{folder}: expected the whole state of a run, found a damaged one ({fault})")
+    state = _read(folder)
+    return {**state.weights, **(state.average or {})}
+
+
 def _fault(folder: Path) -> str | None:
     """What is wrong with a saved state, or None."""
     try:

@@ -113,3 +113,24 @@ def test_check_counts_boxes(data, tmp_path):
     output = run("check", data, "--boxes", boxes)
     assert "  1 distinct pictures with boxes\n" in output
     assert f"warning: 1 pictures with boxes that no row names (first: {boxes}: b)" in output
+
+
+def test_audit_as_tables_and_as_json(data, tmp_path):
+    (data / "test.txt").write_text("IMGID:17_06_4705\nAnna3\tB-ORG\nin\tO\nRome\tB-LOC\n")
+    other = tmp_path / "other" / "set"
+    other.mkdir(parents=True)
+    (other / "train.txt").write_text("anna5\tB-OTHER\nin\tO\nRome\tB-LOC\n\nAnna7\tB-PER\nin\tO\nRome\tO\n")
+    output = run("audit", data, "--against", other, "--types", "OTHER=PER")
+    assert re.search(r"sentences +40 +1 +1\b", output) and "published" not in output
+    assert re.search(r"\n test +train +1 +1 +1 *\n", output)
+    assert "1 of them (2 rows) not always with the same entities\n  Anna3 in Rome\n    train:4: Anna3 [PER]" in output
+    assert "1 names; 1 mentions are not of the usual type" in output
+    assert "1 rows of" in output and "0 have the same entities, 1 do not" in output
+    assert re.search(r"labelled here and not there +1\b", output)
+    assert "other set" not in output and "\n    here train:8: Anna7 [PER], Rome [LOC]\n" in output
+    found = json.loads(run("audit", data, "--against", other, "--types", "OTHER=PER", "--json", "--no-near"))
+    assert [own["kinds"]["similar text"] for own in found["against"][0]["shared"]] == [2, 0, 0]
+    assert found["odd"]["top"] == [["Anna3", {"PER": 1, "ORG": 1}]]
+    assert {repeats["kind"] for repeats in found["repeats"]} == {"text", "similar text"}
+    with pytest.raises(DataError, match="no such file or directory"):
+        run("audit", data, "--against", other / "none")

@@ -1,0 +1,268 @@
+"""babelens experiment: the experiments of the paper and others, each by one command."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from babelens.experiments.campaign import Campaign
+    from babelens.experiments.material import Material
+
+
+def experiment(
+    name: Annotated[
+        str | None, typer.Argument(help="An experiment, or a TOML file of one; without it, what there is.")
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A data directory (train, valid, test), or LANGUAGE=DIR; can be given several times [default: the "
+            "built-in corpus, with compact encoders]."
+        ),
+    ] = None,
+    train_file: Annotated[list[str] | None, typer.Option("--train", help="A training file, or FILE:0.9 of it.")] = None,
+    valid_file: Annotated[list[str] | None, typer.Option("--valid", help="A validation file, or FILE:0.1.")] = None,
+    test_file: Annotated[list[str] | None, typer.Option("--test", help="A test file.")] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(help="Another corpus to test on: NAME=DIR (its test part) or NAME=FILE; can be repeated."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Where it is kept [default: runs/experiments/NAME].")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="How many seeds [default: the experiment's, mostly 5].")
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Run only some values of an axis: system=bert,2m-ner; can be repeated.")
+    ] = None,
+    system: Annotated[
+        str | None, typer.Option(help="The model or recipe file of an experiment that compares no systems.")
+    ] = None,
+    encoders: Annotated[str | None, typer.Option(help="pretrained, compact or random (see babelens train).")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Change a field: training.epochs=4.")] = None,
+    types: Annotated[
+        list[str] | None, typer.Option(help="Rename an entity type: OTHER=MISC; OTHER=O drops it.")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="The folder of pictures, where it is not DIR/images.")] = None,
+    rows: Annotated[int, typer.Option(min=8, help="Training rows of the built-in corpus.")] = 12_000,
+    protocol: Annotated[
+        str, typer.Option(help="ours, or published: also the best epoch on test, which published code reports.")
+    ] = "ours",
+    jobs: Annotated[int, typer.Option(min=1, help="Runs side by side.")] = 1,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 [default: the best there is].")] = None,
+    listed: Annotated[
+        bool, typer.Option("--list", help="Print a command for each run that is left; run none.")
+    ] = False,
+    run: Annotated[str | None, typer.Option(help="Carry out this one run (of --list) and no more.")] = None,
+    summary: Annotated[bool, typer.Option(help="Only gather what there is: tables, plots, reports.")] = False,
+    leaderboard: Annotated[
+        tuple[Path, Path] | None, typer.Option(help="Make the page PAGE from the result files in a FOLDER, and end.")
+    ] = None,
+) -> None:
+    """Run an experiment: train, choose on validation, read test once, and make its tables, plots and reports.
+
+    What is done is kept: the same command goes on where it stopped. Without --data the built-in corpus is used.
+    """
+    from rich.console import Console
+
+    console = Console(stderr=True, soft_wrap=True)
+    if leaderboard is not None:
+        _leaderboard(*leaderboard, console)
+        return
+    if name is None:
+        _print_known()
+        return
+    from babelens.experiments.campaign import Campaign, this_command
+    from babelens.experiments.plan import points, read_experiment
+    from babelens.experiments.protocol import Protocol
+    from babelens.models.encoders import ENCODERS
+    from babelens.schema import InputError
+
+    if protocol not in ("ours", "published"):
+        raise typer.BadParameter(f"expected ours or published, found {protocol!r}", param_hint="--protocol")
+    if encoders is not None and encoders not in ENCODERS:
+        raise typer.BadParameter(f"expected one of {', '.join(ENCODERS)}, found {encoders!r}", param_hint="--encoders")
+    chosen, file = read_experiment(name)
+    if system is not None:
+        from msgspec.structs import replace
+
+        if any(axis.sets == "model" for grid in chosen.grids for axis in grid.axes):
+            raise InputError(f"--system: {chosen.name} compares systems; --only system=... takes some of them")
+        chosen = replace(chosen, base=replace(chosen.base, model=system))
+    place = out or Path("runs") / "experiments" / chosen.name
+    built_in = not (data or train_file or valid_file or test_file)
+    options: dict[str, Any] = {
+        "--data": data,
+        "--train": train_file,
+        "--valid": valid_file,
+        "--test": test_file,
+        "--also": also,
+        "--out": [str(place)] if out else None,
+        "--seeds": [str(seeds)] if seeds else None,
+        "--only": only,
+        "--system": [system] if system else None,
+        "--encoders": [encoders] if encoders else None,
+        "--set": settings,
+        "--types": types,
+        "--images": [str(images)] if images else None,
+        "--rows": [str(rows)] if built_in and rows != 12_000 else None,
+        "--protocol": [protocol] if protocol != "ours" else None,
+        "--device": [device] if device else None,
+    }
+    told = [
+        "experiment",
+        name,
+        *(word for flag, values in options.items() for value in values or [] for word in (flag, value)),
+    ]
+    campaign = Campaign(
+        experiment=chosen,
+        file=file,
+        points=list(points(chosen, _only(only or []))),
+        seeds=range(1, (seeds or chosen.seeds) + 1),
+        out=place,
+        protocol=Protocol(device=device, published=protocol == "published"),
+        settings=settings or (),
+        encoders=encoders if encoders else "compact" if built_in else None,  # pyright: ignore[reportArgumentType]
+        command=["babelens", *told],
+    )
+    if listed:
+        for line in campaign.commands(["babelens", *told]):
+            typer.echo(line)
+        return
+    if built_in:
+        _write_built_in(place, rows)
+    material = _material(campaign, data, train_file, valid_file, test_file, also, types, images, built_in)
+    if run is not None:
+        job = next((job for job in campaign.jobs() if job.key == run), None)
+        if job is None:
+            raise InputError(f"--run: expected one of the runs that --list shows, found {run!r}")
+        campaign.run(job, material, console)
+        return
+    failed = 0
+    if not summary:
+        failed = (
+            campaign.run_beside(this_command(told), jobs, console) if jobs > 1 else campaign.run_all(material, console)
+        )
+    from babelens.experiments.summary import summarise_campaign
+
+    for line in summarise_campaign(campaign, material, console):
+        console.print(line, highlight=False, markup=False)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _only(only: list[str]) -> dict[str, list[str]]:
+    from babelens.schema import InputError
+
+    wanted: dict[str, list[str]] = {}
+    for entry in only:
+        axis, equals, names = entry.partition("=")
+        if not (axis and equals and names):
+            raise InputError(f"--only: expected AXIS=VALUE,VALUE such as system=bert,2m-ner, found {entry!r}")
+        wanted.setdefault(axis, []).extend(name.strip() for name in names.split(","))
+    return wanted
+
+
+def _write_built_in(place: Path, rows: int) -> None:
+    from babelens.data.postcards import write_postcards
+    from babelens.evaluation.demo import sizes_for
+
+    write_postcards(place / "postcards", seed=1, sizes=sizes_for(rows))
+
+
+def _material(
+    campaign: "Campaign",
+    data: list[str] | None,
+    train_files: list[str] | None,
+    valid_files: list[str] | None,
+    test_files: list[str] | None,
+    also: list[str] | None,
+    types: list[str] | None,
+    images: Path | None,
+    built_in: bool,
+) -> "Material":
+    """The rows that the command line asks for; test parts stay sealed.
+
+    Raises:
+        InputError: a part is not given or cannot be read.
+    """
+    from functools import partial
+
+    from babelens.cli.corpora import parts, type_map
+    from babelens.data import Corpus, read_split
+    from babelens.data.reading import read_corpus, read_share
+    from babelens.experiments.material import Material, Sealed
+    from babelens.schema import InputError
+
+    postcards = campaign.out / "postcards"
+    sources = [str(postcards)] if built_in else data or []
+    training, validation = parts(
+        sources,
+        train_files or [],
+        valid_files or [],
+        images=images,
+        boxes=None,
+        types=types or [],
+        seed=0,
+        limit=None,
+        strict_images=False,
+    )
+    how: dict[str, Any] = {"types": type_map(types or []), "images": images}
+    ledger = campaign.out / "test-reads.jsonl"
+    if test_files:
+        reading = [partial(read_share, file, part="test", **how) for file in test_files]
+        test = Sealed(lambda: Corpus.concatenate([read() for read in reading]), ledger)
+    elif sources:
+        test = Sealed(partial(read_split, sources, "test", **how), ledger)
+    else:
+        raise InputError("expected --data DIR or --test FILE, found neither")
+    others: dict[str, Sealed] = {}
+    for entry in also or []:
+        name, equals, spec = entry.partition("=")
+        if not (name and equals and spec) or "/" in name:
+            raise InputError(f"--also: expected NAME=DIR or NAME=FILE, found {entry!r}")
+        path = Path(spec.partition("=")[2] or spec)
+        own: dict[str, Any] = {"types": how["types"]}
+        read = partial(read_split, spec, "test", **own) if path.is_dir() else partial(read_corpus, spec, **own)
+        others[name] = Sealed(read, ledger)
+    facts: dict[str, Any] = {
+        "training": {"rows": len(training), "digest": training.digest},
+        "validation": {"rows": len(validation), "digest": validation.digest},
+        "types": list(training.types),
+        "name": "built-in corpus" if built_in else ", ".join(_last(spec) for spec in (*sources, *(train_files or []))),
+    }
+    return Material(training, validation, test, others, facts, cards=postcards if built_in else None)
+
+
+def _last(spec: str) -> str:
+    """A data directory or file by its own name, without where it lies."""
+    language, equals, path = spec.rpartition("=")
+    return (
+        f"{language}{equals}{Path(path).name}" if equals else f"{Path(path).parent.name}/{Path(path).name}".lstrip("/")
+    )
+
+
+def _print_known() -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from babelens.experiments.plan import known_experiments, points, read_experiment
+
+    table = Table("experiment", "what it asks", "cells", "seeds", box=None, header_style="bold")
+    for name in known_experiments():
+        found, _ = read_experiment(name)
+        table.add_row(name, found.title, str(len(list(points(found)))), str(found.seeds))
+    Console().print(table)
+
+
+def _leaderboard(folder: Path, page: Path, console: "Console") -> None:
+    from babelens.experiments.leaderboard import write_leaderboard
+    from babelens.schema import InputError
+
+    files = sorted(folder.glob("*.json"))
+    if not files:
+        raise InputError(f"{folder}: expected result files (*.json), found none")
+    write_leaderboard(files, page)
+    console.print(f"{page}: from {len(files)} result files", highlight=False)

@@ -1,0 +1,259 @@
+"""An experiment as data: axes of variants, whose product with the seeds are the runs."""
+
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import blake2b
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from babelens.experiments.contrasts import Contrast
+from babelens.experiments.layout import Layout
+from babelens.models.encoders import Encoders
+from babelens.schema import InputError
+from babelens.training.recipe import Recipe, read_recipe
+
+Scalar = str | int | float | bool
+
+
+class PlanError(InputError):
+    """An experiment that cannot be carried out as it is written: the message says which field, expected and found."""
+
+
+class Slice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A share of the training rows of some languages (None: all), from `start` to `stop` of one drawn order.
+
+    Slices of the same languages that do not overlap have no row in common; tied rows (translations, a common picture)
+    lie side by side in the order. `as_many_as` cuts the slice to the rows that the same slice of these languages has.
+    """
+
+    languages: tuple[str, ...] | None = None
+    start: float = 0.0
+    stop: float = 1.0
+    as_many_as: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < self.stop <= 1:
+            raise PlanError(f"slices: expected 0 <= start < stop <= 1, found {self.start} and {self.stop}")
+
+
+class Test(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which rows a chosen model is read on: of some languages (None: those of its training), with which pictures.
+
+    `data` is the name of another corpus, given on the command line (--also NAME=DIR); None is the test part.
+    """
+
+    languages: tuple[str, ...] | None = None
+    pictures: str = "true"
+    data: str | None = None
+
+
+class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a value of an axis changes; later axes win, `settings` are put together.
+
+    - `model`: a name of the zoo or a recipe file; `encoders`: see `babelens train --encoders`; `settings`: fields by
+      their paths, as --set has them.
+    - `languages`: those of training, validation and, where `tests` says nothing else, the tests.
+    - `slices`: which training rows, where it is not all of these languages. `validation`: languages to choose by.
+    - `pictures`: what training and validation show (see `data.disguise`).
+    - `tests`: what the model is read on, by name; none at all where a choice is all that is asked for.
+    """
+
+    name: str
+    model: str | None = None
+    encoders: Encoders | None = None
+    settings: dict[str, Scalar] = {}
+    languages: tuple[str, ...] | None = None
+    slices: tuple[Slice, ...] | None = None
+    validation: tuple[str, ...] | None = None
+    pictures: str | None = None
+    tests: dict[str, Test] | None = None
+
+
+class Axis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Variants by name. A value that is not written out sets one field: `sets` is its path."""
+
+    name: str
+    values: tuple[Variant | Scalar, ...]
+    sets: str | None = None
+
+    def variants(self) -> list[Variant]:
+        """The values, all written out.
+
+        Raises:
+            PlanError: a plain value, and the axis does not say which field it sets.
+        """
+        return [value if isinstance(value, Variant) else self._variant(value) for value in self.values]
+
+    def _variant(self, value: Scalar) -> Variant:
+        name = value if isinstance(value, str) else f"{value:g}"
+        if self.sets == "model":
+            return Variant(name=name, model=name)
+        if self.sets == "pictures":
+            return Variant(name=name, pictures=name)
+        if self.sets is None:
+            raise PlanError(f"axis {self.name}: expected the field that {value!r} is for (sets = ...), found none")
+        return Variant(name=name, settings={self.sets: value})
+
+
+class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Axes whose product are cells."""
+
+    axes: tuple[Axis, ...]
+
+
+class Family(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Comparisons declared before any result is seen: one value of an axis against others, all else being equal.
+
+    `where` names the other labels; `against` the values compared with (None: all). Holm's correction is over all of
+    them together, on the test of that name.
+    """
+
+    name: str
+    axis: str
+    subject: str
+    against: tuple[str, ...] | None = None
+    where: dict[str, str] = {}
+    test: str = "test"
+
+
+class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An experiment as its file has it.
+
+    `base` is changed by all axes; `controls` are pictures that models with eyes are read on besides the true ones;
+    `figures` is the table of the paper to set beside ours, `measures` what is measured on validation after the choice,
+    `analyses` what is made of the outcomes besides tables. `twins` says of a value of an axis which other one is it
+    without its pictures.
+    """
+
+    title: str
+    grids: tuple[Grid, ...]
+    about: str = ""
+    declared: str = ""
+    figures: str | None = None
+    seeds: int = 5
+    base: Variant = Variant(name="base")
+    controls: tuple[str, ...] = ()
+    families: tuple[Family, ...] = ()
+    tables: tuple[Layout, ...] = ()
+    measures: tuple[str, ...] = ("retrieval", "pointing")
+    analyses: tuple[Literal["sources"], ...] = ()
+    contrasts: tuple[Contrast, ...] = ()
+    twins: dict[str, str] = {}
+    name: str = ""
+
+
+class Point(msgspec.Struct, frozen=True):
+    """A cell of the grid before it is run: its labels, and all variants put together."""
+
+    labels: dict[str, str]
+    variant: Variant
+
+    @property
+    def key(self) -> str:
+        """A name for folders, from the labels."""
+        return "+".join(slug(label) for label in self.labels.values())
+
+    def recipe(self, settings: Sequence[str], seed: int, encoders: Encoders | None, folder: Path) -> Recipe:
+        """What is trained; `settings` of the command line win.
+
+        Raises:
+            RecipeError: a model or a field is not known.
+        """
+        model = self.variant.model
+        if model is None:
+            raise PlanError(f"{self.key}: expected a model, found none; --system names one")
+        if model.endswith(".toml") and not Path(model).is_file():
+            model = str(folder.parent / model)
+        own = [f"{path}={_toml(value)}" for path, value in self.variant.settings.items()]
+        chosen = encoders or self.variant.encoders
+        if chosen is not None and model.endswith(".toml"):
+            chosen = self.variant.encoders
+        return read_recipe(model, encoders=chosen, settings=[*own, *settings], seed=seed)
+
+
+def slug(label: str) -> str:
+    """A label as a part of a file's name: letters, digits, dots and dashes; others that would collide get a digest."""
+    kept = "".join(character if character.isalnum() or character in ".-" else "-" for character in label).strip(".-")
+    if kept == label:
+        return kept
+    return f"{kept or 'x'}-{blake2b(label.encode(), digest_size=3).hexdigest()}"
+
+
+def _toml(value: Scalar) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, str) else repr(value)
+
+
+def folder_of_experiments() -> Path:
+    """Where the experiments that come with babelens stand: in its repository, or with the installed package."""
+    import sys
+
+    import babelens
+
+    beside = Path(babelens.__file__).parents[1] / "recipes" / "experiments"
+    return beside if beside.is_dir() else Path(sys.prefix) / "share" / "babelens" / "recipes" / "experiments"
+
+
+def known_experiments() -> dict[str, Path]:
+    """The files of the experiments that come with babelens, by name."""
+    return {path.stem: path for path in sorted(folder_of_experiments().glob("*.toml"))}
+
+
+def read_experiment(name: str) -> tuple[Experiment, Path]:
+    """Read an experiment by its name or from a TOML file, and say where it stands.
+
+    Raises:
+        PlanError: there is none, or a field is unknown or of the wrong type.
+    """
+    path = Path(name) if name.endswith(".toml") else known_experiments().get(name)
+    if path is None or not path.is_file():
+        known = ", ".join(known_experiments())
+        raise PlanError(f"expected an experiment ({known}) or a TOML file, found {name!r}")
+    try:
+        plain = tomllib.loads(path.read_text(encoding="utf-8"))
+        found = msgspec.convert({"name": path.stem, **plain}, Experiment)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+        raise PlanError(f"{path}: {error}") from error
+    list(points(found))
+    return found, path
+
+
+def points(experiment: Experiment, only: Mapping[str, Sequence[str]] | None = None) -> Iterator[Point]:
+    """The cells of an experiment, each once; `only` keeps those whose label on an axis is among the names.
+
+    Raises:
+        PlanError: two cells have the same labels and are not the same, or `only` names what there is not.
+    """
+    found: dict[str, Point] = {}
+    for grid in experiment.grids:
+        for values in product(*(axis.variants() for axis in grid.axes)):
+            labels = {axis.name: value.name for axis, value in zip(grid.axes, values, strict=True)}
+            variant = experiment.base
+            for value in values:
+                variant = _over(variant, value)
+            point = Point(labels, variant)
+            if found.setdefault(point.key, point) != point:
+                raise PlanError(f"{experiment.name}: two cells called {point.key}")
+    for axis, names in (only or {}).items():
+        known = list(dict.fromkeys(point.labels[axis] for point in found.values() if axis in point.labels))
+        if wrong := [name for name in names if name not in known]:
+            expected = ", ".join(known) or ", ".join(dict.fromkeys(a for p in found.values() for a in p.labels))
+            raise PlanError(f"--only {axis}: expected of {expected}, found {', '.join(wrong)}")
+    for point in found.values():
+        if all(point.labels.get(axis) in names for axis, names in (only or {}).items()):
+            yield point
+
+
+def _over(below: Variant, above: Variant) -> Variant:
+    plain = {name: getattr(above, name) for name in Variant.__struct_fields__ if getattr(above, name) is not None}
+    changed = msgspec.structs.replace(below, **plain)
+    return msgspec.structs.replace(changed, settings={**below.settings, **above.settings})
+
+
+def plain(value: Any) -> Any:
+    """A declaration as plain data, for files and digests."""
+    return msgspec.to_builtins(value)

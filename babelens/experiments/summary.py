@@ -1,0 +1,226 @@
+"""What an experiment has found so far, gathered from its runs: results, tables, plots and the pages of mistakes."""
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from babelens.data import Corpus
+from babelens.evaluation.cards import Look
+from babelens.evaluation.looks import looks
+from babelens.evaluation.mistakes_page import write_mistakes_page
+from babelens.experiments.campaign import Campaign
+from babelens.experiments.comparisons import compare_families
+from babelens.experiments.contrasts import estimate_contrasts
+from babelens.experiments.material import Material, Selection
+from babelens.experiments.plots import write_plots
+from babelens.experiments.protocol import outcomes_file
+from babelens.experiments.results import Cell, Results, Run, write_results
+from babelens.experiments.source_tables import source_tables
+from babelens.experiments.sources import SourceComparison, compare_sources
+from babelens.experiments.table import make_table
+from babelens.experiments.table_terminal import rich_table
+from babelens.experiments.tables import write_tables, write_text
+from babelens.models.batch import CorpusRows
+from babelens.models.checkpoint import load_tagger
+from babelens.schema import Entity, InputError
+from babelens.scoring.calibration import reliability
+from babelens.scoring.outcomes import Outcome, read_outcomes
+
+
+class Runs:
+    """The outcomes of an experiment's runs, read from disk when they are asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def of(self, run: Run, test: str) -> list[Outcome]:
+        """The outcomes of one run on one test part."""
+        return read_outcomes(outcomes_file(self.folder / run.folder, test))
+
+    def by_seed(self, cell: Cell, test: str) -> list[list[Outcome]]:
+        """The outcomes of a cell, those of each seed apart."""
+        return [self.of(run, test) for run in cell.runs if test in run.readings]
+
+
+def gather(campaign: Campaign, material: Material) -> Results:
+    """All that the runs so far have found, with what is compared as the experiment declares."""
+    cells = campaign.cells()
+    runs = Runs(campaign.out / "runs")
+    experiment = campaign.experiment
+    measures: dict[str, Any] = {"calibration": calibration(cells, runs)}
+    if experiment.contrasts:
+        estimates = estimate_contrasts(experiment.contrasts, cells, runs.by_seed)
+        measures["contrasts"] = [estimate.to_dict() for estimate in estimates]
+    if "sources" in experiment.analyses:
+        compared = sources_of_cells(cells, runs)
+        measures["sources"] = {name: comparison.to_dict() for name, comparison in compared.items()}
+    notes = [note for note in (experiment.about.strip(), _declared(experiment.declared)) if note]
+    return Results(
+        experiment=experiment.name,
+        title=experiment.title,
+        command=shlex.join(campaign.command),
+        data=material.facts,
+        seeds=list(campaign.seeds),
+        cells=cells,
+        comparisons=compare_families(experiment, cells, runs.by_seed),
+        measures=measures,
+        notes=notes,
+    )
+
+
+def sources_of_cells(cells: Sequence[Cell], runs: Runs) -> dict[str, SourceComparison]:
+    """How hard each source is for each cell, on the test part."""
+    read = {" ".join(cell.labels.values()): runs.by_seed(cell, "test") for cell in cells}
+    return {name: compare_sources(outcomes) for name, outcomes in read.items() if outcomes}
+
+
+def _declared(text: str) -> str:
+    return f"Declared before any run: {text.strip()}" if text.strip() else ""
+
+
+def calibration(cells: Sequence[Cell], runs: Runs) -> dict[str, dict[str, Any]]:
+    """How well the scores of found entities fit the truth, by cell and test: means over seeds."""
+    found: dict[str, dict[str, Any]] = {}
+    for cell in cells:
+        for test in dict.fromkeys(name for run in cell.runs for name in run.readings):
+            made = [one for read in runs.by_seed(cell, test) if (one := reliability(read)) is not None]
+            if made:
+                means = {name: float(np.mean([getattr(one, name) for one in made])) for name in ("ece", "ace", "brier")}
+                found.setdefault(" ".join(cell.labels.values()), {})[test] = means
+    return found
+
+
+def summarise_campaign(campaign: Campaign, material: Material, console: Console) -> list[str]:
+    """Write results.json, tables, plots and pages into the folder of an experiment; returns where they are."""
+    results = gather(campaign, material)
+    out = campaign.out
+    write_results(out / "results.json", results)
+    tables = [make_table(results, layout) for layout in campaign.experiment.tables]
+    for table in tables:
+        console.print(rich_table(table))
+    for line in told(results):
+        console.print(line, highlight=False, markup=False)
+    write_tables(out / "tables", tables)
+    if "sources" in campaign.experiment.analyses:
+        write_text(out / "tables" / "sources.md", _sources_page(sources_of_cells(results.cells, Runs(out / "runs"))))
+    lines = [f"results: {out / 'results.json'}", f"tables:  {out / 'tables'}"]
+    runs = Runs(out / "runs")
+    try:
+        write_plots(out / "plots", results, runs.by_seed, campaign.experiment.twins)
+        lines.append(f"plots:   {out / 'plots'}")
+    except InputError as error:
+        lines.append(f"no plots: {error}")
+    for page in write_pages(campaign, material, results, runs):
+        lines.append(f"report:  {page}")
+    return lines
+
+
+def _sources_page(compared: Mapping[str, SourceComparison]) -> str:
+    """The sources of all cells as Markdown."""
+    lines: list[str] = []
+    for name, comparison in compared.items():
+        for title, (head, *rows) in source_tables(comparison).items():
+            lines += [f"## {name}: {title.lower()}", ""]
+            lines += [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)] + [""]
+    return "\n".join(lines)
+
+
+def told(results: Results) -> Iterator[str]:
+    """What was compared, in words."""
+    for one in results.comparisons:
+        rows = "clean rows" if one.cleaned else "all rows"
+        system, baseline = " ".join(one.system.values()), " ".join(one.baseline.values())
+        yield (
+            f"{system} against {baseline} ({one.test}, {rows}): {one.difference:+.2f} points, 95 % {one.low:+.2f} to "
+            f"{one.high:+.2f}, p {one.p:.4f}, by Holm {one.adjusted:.4f}"
+        )
+    for contrast in results.measures.get("contrasts", []):
+        if contrast["reason"] is not None:
+            yield f"{contrast['name']}: not run: {contrast['reason']}"
+        else:
+            yield (
+                f"{contrast['name']}: {contrast['difference']:+.2f} points, 95 % {contrast['low']:+.2f} to "
+                f"{contrast['high']:+.2f}, p {contrast['p']:.4f}"
+            )
+
+
+def write_pages(campaign: Campaign, material: Material, results: Results, runs: Runs) -> list[Path]:
+    """A page of mistakes for each cell that has a twin, or else for the cell of the best validation F1.
+
+    Of several seeds the one in the middle by validation is shown.
+    """
+    twins = {**campaign.experiment.twins}
+    cells = [cell for cell in results.cells if cell.runs and any(run.readings for run in cell.runs)]
+    paired = [(cell, twin) for cell in cells if (twin := _twin(cell, cells, twins)) is not None]
+    if not paired and cells:
+        best = max(cells, key=lambda cell: np.mean([run.validation_f1 for run in cell.runs]))
+        paired = [(best, None)]
+    pages = []
+    for cell, twin in paired:
+        run = _middle(cell)
+        page = campaign.out / "reports" / f"{run.folder}.html"
+        _write_page(page, campaign, material, cell, run, twin, runs)
+        pages.append(page)
+    return pages
+
+
+def _twin(cell: Cell, cells: Sequence[Cell], twins: dict[str, str]) -> Cell | None:
+    """The cell that is the same without pictures."""
+    for axis, label in cell.labels.items():
+        wanted = {**cell.labels, axis: twins.get(label, f"{label}-text")}
+        if (found := next((other for other in cells if other.labels == wanted), None)) is not None:
+            return found
+    return None
+
+
+def _middle(cell: Cell) -> Run:
+    ordered = sorted(cell.runs, key=lambda run: run.validation_f1)
+    return ordered[(len(ordered) - 1) // 2]
+
+
+def _write_page(
+    page: Path, campaign: Campaign, material: Material, cell: Cell, run: Run, twin: Cell | None, runs: Runs
+) -> None:
+    test = next(iter(run.readings))
+    place = campaign.out / "runs" / run.folder / "training" / "model"
+    outcomes = runs.of(run, test)
+    own_twin = next((other for other in (twin.runs if twin else []) if test in other.readings), None)
+    if twin is not None:
+        own_twin = next((other for other in twin.runs if other.seed == run.seed and test in other.readings), own_twin)
+    selection = Selection(place, run.folder, run.validation_f1, run.epoch)
+    rows = material.test.numbers([outcome.id for outcome in outcomes])
+    pictures = _Pictures(material.test.open(selection, test, rows, why="page of mistakes"), outcomes)
+    against = "" if twin is None else f" Its twin without pictures is {' '.join(twin.labels.values())}."
+    shown = f"Seed {run.seed} of {len(cell.runs)}, the middle one on validation."
+    write_mistakes_page(
+        page,
+        outcomes,
+        None if own_twin is None else runs.of(own_twin, test),
+        title=f"Mistakes of {' '.join(cell.labels.values())}",
+        summary=f"{campaign.experiment.title}. {shown}{against}",
+        picture=pictures.picture if any(outcome.images for outcome in outcomes) else None,
+        look=(lambda asked: pictures.looks(place, asked)) if run.readings[test].pictures.get("used") else None,
+    )
+
+
+class _Pictures:
+    """The pictures of rows that were read, and where a model looks in them."""
+
+    def __init__(self, corpus: Corpus, outcomes: Sequence[Outcome]) -> None:
+        self._corpus = corpus
+        self._rows = CorpusRows(corpus)
+        self._numbers = {outcome.id: number for number, outcome in enumerate(outcomes)}
+
+    def picture(self, outcome: Outcome) -> Any:
+        """The first picture of a row, or None."""
+        keys = self._corpus.picture_keys(self._numbers[outcome.id])
+        return self._corpus.picture(keys[0]).image if keys else None
+
+    def looks(self, model: Path, outcomes: Sequence[Outcome]) -> list[dict[Entity, tuple[Look, ...]]]:
+        """Where a model looks for the entities of rows, right and found ones."""
+        rows = [self._rows[self._numbers[outcome.id]] for outcome in outcomes]
+        return looks(load_tagger(str(model)), rows, [{*outcome.gold, *outcome.found} for outcome in outcomes])
