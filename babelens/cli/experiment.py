@@ -50,6 +50,9 @@ def experiment(
     protocol: Annotated[
         str, typer.Option(help="ours, or published: also the best epoch on test, which published code reports.")
     ] = "ours",
+    note: Annotated[
+        list[str] | None, typer.Option(help="Something to be said with the results, such as what the labels are.")
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Runs side by side.")] = 1,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 [default: the best there is].")] = None,
     listed: Annotated[
@@ -110,6 +113,7 @@ def experiment(
         "--rows": [str(rows)] if built_in and rows != 12_000 else None,
         "--protocol": [protocol] if protocol != "ours" else None,
         "--device": [device] if device else None,
+        "--note": note,
     }
     told = [
         "experiment",
@@ -126,6 +130,7 @@ def experiment(
         settings=settings or (),
         encoders=encoders if encoders else "compact" if built_in else None,  # pyright: ignore[reportArgumentType]
         command=["babelens", *told],
+        notes=note or (),
     )
     if listed:
         for line in campaign.commands(["babelens", *told]):

@@ -73,7 +73,7 @@ class Corpus:
 
     A corpus can be pickled (as a path and an index) and be read by many processes and threads. `index` (row, 3) says of
     each row its part, its number there, and which of its pictures it has; `shown` (row, 3) says the same of the row
-    whose pictures it shows, where these are not its own (see `with_pictures_of`).
+    whose pictures it shows, where these are not its own (see `with_pictures_of`): twelve more bytes a row.
     """
 
     def __init__(self, parts: Sequence[Part], index: np.ndarray | None = None, shown: np.ndarray | None = None) -> None:

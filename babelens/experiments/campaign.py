@@ -47,6 +47,7 @@ class Campaign:
     settings: Sequence[str] = ()
     encoders: Encoders | None = None
     command: Sequence[str] = ()
+    notes: Sequence[str] = ()
 
     def jobs(self) -> Iterator[Job]:
         """All runs, seed by seed, so that a campaign that is stopped early has something of every cell."""

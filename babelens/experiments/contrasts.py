@@ -130,20 +130,6 @@ def estimate_contrasts(
     return _adjust(found)
 
 
-def estimate(
-    contrast: Contrast,
-    cells: Sequence[Cell],
-    outcomes: Outcomes,
-    *,
-    parts: Mapping[str, str] | None = None,
-    cleaned: bool = False,
-    draws: int = DRAWS,
-    seed: int = 0,
-) -> Estimate:
-    """Estimate one contrast alone, a family of its own: see `estimate_contrasts`."""
-    return estimate_contrasts([contrast], cells, outcomes, parts=parts, cleaned=cleaned, draws=draws, seed=seed)[0]
-
-
 @dataclass(frozen=True)
 class _Counted:
     """The counts of one cell on one test, and the units they are of, as (corpus, number), in their order."""

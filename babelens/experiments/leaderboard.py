@@ -103,14 +103,13 @@ def _data_set(group: Sequence[tuple[Path, Results]], page: Path) -> Iterator[str
     said = [note for note in notes if _of_data(note, [results for _, results in group])]
     yield from (escape(" ".join(note.split())) for note in said)
     entries = [entry for file, results in group for entry in _entries(file, results)]
-    entries.sort(key=lambda entry: (-entry.f1.mean, entry.file.as_posix(), _canonical(entry.cell.labels)))
-    protocols: dict[tuple[str, ...], list[_Entry]] = {entry.protocol: [] for entry in _by_file(entries)}
+    protocols: dict[tuple[str, ...], list[_Entry]] = {}
     for entry in entries:
-        protocols[entry.protocol].append(entry)
-    for ranked in protocols.values():
-        if len(ranked) > 1:
-            yield from _ranking(ranked, page)
-    if alone := [entry for entry in _by_file(entries) if len(protocols[entry.protocol]) == 1]:
+        protocols.setdefault(entry.protocol, []).append(entry)
+    for own in protocols.values():
+        if len(own) > 1:
+            yield from _ranking(sorted(own, key=lambda entry: -entry.f1.mean), page)
+    if alone := [own[0] for own in protocols.values() if len(own) == 1]:
         yield from _unranked(alone, page)
     yield "### Where these come from"
     yield "\n".join(line for file, results in group for line in _source(file, results, said, page))
@@ -119,11 +118,6 @@ def _data_set(group: Sequence[tuple[Path, Results]], page: Path) -> Iterator[str
 def _of_data(note: str, results: Sequence[Results]) -> bool:
     """Whether a note speaks of the data: that labels are silver, or what all results on the data set say."""
     return "silver" in note.casefold() or all(note in one.notes for one in results)
-
-
-def _by_file(entries: Iterable[_Entry]) -> list[_Entry]:
-    """In the order of the files and of the cells in them."""
-    return sorted(entries, key=lambda entry: (entry.file.as_posix(), entry.results.cells.index(entry.cell)))
 
 
 def _entries(file: Path, results: Results) -> Iterator[_Entry]:

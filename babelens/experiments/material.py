@@ -40,6 +40,7 @@ class Sealed:
     def __init__(self, read: Callable[[], Corpus], ledger: Path) -> None:
         self._read = read
         self._ledger = ledger
+        self._shared: dict[str, list[tuple[str, ...]]] = {}
 
     @cached_property
     def _corpus(self) -> Corpus:
@@ -68,7 +69,9 @@ class Sealed:
 
     def shared(self, training: Corpus) -> list[tuple[str, ...]]:
         """What each row shares with the training part, by kind."""
-        return overlap(training, self._corpus)
+        if training.digest not in self._shared:
+            self._shared[training.digest] = overlap(training, self._corpus)
+        return self._shared[training.digest]
 
     def rows(self, languages: Sequence[str] | None) -> np.ndarray:
         """The numbers of the rows of these languages."""

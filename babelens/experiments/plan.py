@@ -123,16 +123,14 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An experiment as its file has it.
 
     `base` is changed by all axes; `controls` are pictures that models with eyes are read on besides the true ones;
-    `figures` is the table of the paper to set beside ours, `measures` what is measured on validation after the choice,
-    `analyses` what is made of the outcomes besides tables. `twins` says of a value of an axis which other one is it
-    without its pictures.
+    `measures` is what is measured on validation after the choice, `analyses` what is made of the outcomes besides
+    tables. `twins` says of a value of an axis which other one is it without its pictures.
     """
 
     title: str
     grids: tuple[Grid, ...]
     about: str = ""
     declared: str = ""
-    figures: str | None = None
     seeds: int = 5
     base: Variant = Variant(name="base")
     controls: tuple[str, ...] = ()
@@ -153,8 +151,9 @@ class Point(msgspec.Struct, frozen=True):
 
     @property
     def key(self) -> str:
-        """A name for folders, from the labels."""
-        return "+".join(slug(label) for label in self.labels.values())
+        """A name for folders, from the labels; a number says of which axis it is."""
+        named = (f"{axis}-{label}" if _number(label) else label for axis, label in self.labels.items())
+        return "+".join(map(slug, named))
 
     def recipe(self, settings: Sequence[str], seed: int, encoders: Encoders | None, folder: Path) -> Recipe:
         """What is trained; `settings` of the command line win.
@@ -172,6 +171,14 @@ class Point(msgspec.Struct, frozen=True):
         if chosen is not None and model.endswith(".toml"):
             chosen = self.variant.encoders
         return read_recipe(model, encoders=chosen, settings=[*own, *settings], seed=seed)
+
+
+def _number(label: str) -> bool:
+    try:
+        float(label)
+    except ValueError:
+        return False
+    return True
 
 
 def slug(label: str) -> str:

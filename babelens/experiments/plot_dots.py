@@ -129,7 +129,7 @@ class _Rows:
             axes.remove()
         for axes, name in zip(self.panels, panels, strict=True):
             axes.set_title(label(name, 20), loc="left")
-            axes.set_ylim(len(rows) - 0.5, -0.5)
+            axes.set_ylim(max(1, len(rows)) - 0.5, -0.5)
             axes.set_yticks(range(len(rows)), names)
             axes.tick_params(axis="y", length=0)
             axes.tick_params(axis="x", labelbottom=True)
@@ -138,7 +138,7 @@ class _Rows:
                 axes.set_xlabel(axis)
 
 
-def _dot(axes: Axes, one: Summary, values: Sequence[float], place: float, mark: Mark) -> None:
+def _dot(axes: Axes, one: Summary, values: Sequence[float], place: float | int, mark: Mark) -> None:
     if one.deviation is not None:
         axes.errorbar(one.mean, place, xerr=one.deviation, fmt="none", ecolor=mark.colour, elinewidth=1, zorder=2)
         if one.count <= _FEW:

@@ -288,9 +288,9 @@ def _validation(cell: Cell) -> list[float]:
 def _curve(history: Sequence[Mapping[str, Any]], loss: str | None = None) -> dict[int, float]:
     """Validation F1, or a loss, of a run by epoch."""
     if loss is None:
-        return {entry["epoch"]: entry["validation_f1"] for entry in history if "validation_f1" in entry}
-    return {entry["epoch"]: entry["losses"][loss] for entry in history if loss in entry.get("losses", {})}
+        return {entry["epoch"]: float(entry["validation_f1"]) for entry in history if "validation_f1" in entry}
+    return {entry["epoch"]: float(entry["losses"][loss]) for entry in history if loss in entry.get("losses", {})}
 
 
 def _recalls(found: Mapping[str, Any]) -> dict[int, float]:
-    return {int(name.partition("@")[2]): share for name, share in found.items() if name.startswith("recall@")}
+    return {int(name.partition("@")[2]): float(share) for name, share in found.items() if name.startswith("recall@")}

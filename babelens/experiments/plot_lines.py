@@ -100,7 +100,12 @@ def draw_groups(
         for place in range(1, len(groups), 2):
             axes.axvspan(place - 0.5, place + 0.5, color="#f4f4f4", zorder=0)
         drawing.series(
-            axes, panels[panel], groups, range(len(groups)), step=min(9.0, gap / max(1, len(names))), thin=True
+            axes,
+            panels[panel],
+            groups,
+            [float(place) for place in range(len(groups))],
+            step=min(9.0, gap / max(1, len(names))),
+            thin=True,
         )
         axes.set_xlabel(x)
         axes.tick_params(axis="x", length=0)

@@ -147,7 +147,9 @@ def tests_of(experiment: Experiment, point_: Point, tagger: Tagger, material: Ma
     """What a run is read on: the tests of its variant, other corpora, and the controls of a model that sees."""
     tests = point_.variant.tests
     if tests is None:
-        tests = {"test": Test(), **{name: Test(data=name) for name in material.others}}
+        tests = {"test": Test()}
+    if tests:
+        tests = {**tests, **{name: Test(data=name) for name in material.others}}
     if not tests or not tagger.model.views:
         return dict(tests)
     spoilt = {
@@ -204,7 +206,7 @@ def read(
                 leaks=shared[rows[number]],
                 frequencies=tuple(names[surface(example.words, entity)] for entity in example.entities),
                 language=example.language,
-                source=example.source or (mmnerd_source(example) if sealed.of_mmnerd else None),
+                source=mmnerd_source(example) if sealed.of_mmnerd else example.source,
                 status=status[number],
                 images=example.images,
             )

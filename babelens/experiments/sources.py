@@ -12,7 +12,7 @@ has the same seeds for all of them. In each draw the estimate is made anew as a 
 mixture and the weights: the interval holds that the mixture, too, is known from these rows alone.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -31,9 +31,6 @@ LENGTHS = (1, 11, 16, 21, 31)
 """The shortest sentences (words) of each bin, the last one open."""
 DENSITIES = (0, 1, 2, 3, 4)
 """The fewest gold entities a sentence of each bin, the last one open."""
-
-SourceOf = Callable[[str], str | None]
-"""Tells the source from the name of a picture, or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +88,8 @@ class SourceDifference:
 class SourceComparison:
     """The sources of a test part. `types` are those compared, `held_types` those that can be with sentences held.
 
-    Holm's correction is over all `differences`, raw and held. `unnamed` counts rows whose source is not known; they are
-    left out. `strata` counts those with rows, `common` those in which all sources have some.
+    Holm's correction is over all `differences`, raw and held. `unnamed` counts rows that name no source; they are left
+    out. `strata` counts those with rows, `common` those in which all sources have some.
     """
 
     seeds: int
@@ -114,7 +111,6 @@ class SourceComparison:
 
 def compare_sources(
     runs: Sequence[Sequence[Outcome]],
-    source_of: SourceOf | None = None,
     *,
     lengths: Sequence[int] = LENGTHS,
     densities: Sequence[int] = DENSITIES,
@@ -123,19 +119,18 @@ def compare_sources(
 ) -> SourceComparison:
     """Compare the sources of a test part by the runs of one system, one for each seed, over the same rows.
 
-    The source of a row is what `source_of` makes of its pictures, if it knows any picture of the part (the rows of a
-    corpus that names no sources have the name of its folder); else it is what the row names.
+    Rows that name no source are left out, and counted.
 
     Raises:
-        InputError: no row with an entity has a source.
+        InputError: no row with an entity names a source.
         ValueError: there are no runs or draws, or the runs differ in rows, units or gold.
     """
-    named = sources_of(runs[0], source_of) if runs else []
+    named = [outcome.source for outcome in runs[0]] if runs else []
     for run in runs:
         if len(run) != len(named):
             raise ValueError(f"expected runs over the same {len(named)} rows, found {len(run)}")
     if runs and not any(outcome.gold for outcome, source in zip(runs[0], named, strict=True) if source):
-        raise InputError(f"expected entities in rows of known sources, found none among {len(named)} rows")
+        raise InputError(f"expected entities in rows that name a source, found none among {len(named)} rows")
     strata = stratify(
         [[outcome for outcome, source in zip(run, named, strict=True) if source] for run in runs],
         [source for source in named if source],
@@ -162,15 +157,6 @@ def compare_sources(
         figures=tuple(_figures(strata, sides, observed, drawn)),
         differences=tuple(_differences(strata, sides, observed, drawn)),
     )
-
-
-def sources_of(outcomes: Sequence[Outcome], source_of: SourceOf | None = None) -> list[str | None]:
-    """The source of each row, None where it is not known or its pictures are of several (see `compare_sources`)."""
-    if source_of is not None:
-        told = [{source_of(image) for image in outcome.images} for outcome in outcomes]
-        if any(name for names in told for name in names):
-            return [next(iter(names)) if len(names) == 1 else None for names in told]
-    return [outcome.source for outcome in outcomes]
 
 
 class _Side:
@@ -211,7 +197,7 @@ def _describe(strata: Strata, side: _Side, rows: Float[np.ndarray, "source strat
 
 
 def _figures(strata: Strata, sides: Sequence[_Side], observed: np.ndarray, drawn: np.ndarray) -> Iterator[SourceFigure]:
-    """The figures (2, source, type + 1) with the intervals of their draws (draw, 2, source, type + 1)."""
+    """The figures (2, source, column) with the intervals of their draws (draw, 2, source, column); see `figures`."""
     for place, name in enumerate(strata.sources):
         for column, type_ in enumerate((*strata.types, None)):
             supports, intervals = [], []

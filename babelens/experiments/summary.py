@@ -46,7 +46,7 @@ class Runs:
         return [self.of(run, test) for run in cell.runs if test in run.readings]
 
 
-def gather(campaign: Campaign, material: Material) -> Results:
+def gather(campaign: Campaign, material: Material, sources: Mapping[str, SourceComparison]) -> Results:
     """All that the runs so far have found, with what is compared as the experiment declares."""
     cells = campaign.cells()
     runs = Runs(campaign.out / "runs")
@@ -55,10 +55,9 @@ def gather(campaign: Campaign, material: Material) -> Results:
     if experiment.contrasts:
         estimates = estimate_contrasts(experiment.contrasts, cells, runs.by_seed)
         measures["contrasts"] = [estimate.to_dict() for estimate in estimates]
-    if "sources" in experiment.analyses:
-        compared = sources_of_cells(cells, runs)
-        measures["sources"] = {name: comparison.to_dict() for name, comparison in compared.items()}
-    notes = [note for note in (experiment.about.strip(), _declared(experiment.declared)) if note]
+    if sources:
+        measures["sources"] = {name: comparison.to_dict() for name, comparison in sources.items()}
+    words = (" ".join(experiment.about.split()), _declared(experiment.declared), *campaign.notes)
     return Results(
         experiment=experiment.name,
         title=experiment.title,
@@ -68,18 +67,22 @@ def gather(campaign: Campaign, material: Material) -> Results:
         cells=cells,
         comparisons=compare_families(experiment, cells, runs.by_seed),
         measures=measures,
-        notes=notes,
+        notes=[note for note in words if note],
     )
 
 
-def sources_of_cells(cells: Sequence[Cell], runs: Runs) -> dict[str, SourceComparison]:
+def _asked(analysis: str, campaign: Campaign) -> bool:
+    return analysis in campaign.experiment.analyses
+
+
+def compare_all_sources(cells: Sequence[Cell], runs: Runs) -> dict[str, SourceComparison]:
     """How hard each source is for each cell, on the test part."""
     read = {" ".join(cell.labels.values()): runs.by_seed(cell, "test") for cell in cells}
     return {name: compare_sources(outcomes) for name, outcomes in read.items() if outcomes}
 
 
 def _declared(text: str) -> str:
-    return f"Declared before any run: {text.strip()}" if text.strip() else ""
+    return f"Declared before any run: {' '.join(text.split())}" if text.strip() else ""
 
 
 def calibration(cells: Sequence[Cell], runs: Runs) -> dict[str, dict[str, Any]]:
@@ -96,8 +99,9 @@ def calibration(cells: Sequence[Cell], runs: Runs) -> dict[str, dict[str, Any]]:
 
 def summarise_campaign(campaign: Campaign, material: Material, console: Console) -> list[str]:
     """Write results.json, tables, plots and pages into the folder of an experiment; returns where they are."""
-    results = gather(campaign, material)
     out = campaign.out
+    sources = compare_all_sources(campaign.cells(), Runs(out / "runs")) if _asked("sources", campaign) else {}
+    results = gather(campaign, material, sources)
     write_results(out / "results.json", results)
     tables = [make_table(results, layout) for layout in campaign.experiment.tables]
     for table in tables:
@@ -105,8 +109,8 @@ def summarise_campaign(campaign: Campaign, material: Material, console: Console)
     for line in told(results):
         console.print(line, highlight=False, markup=False)
     write_tables(out / "tables", tables)
-    if "sources" in campaign.experiment.analyses:
-        write_text(out / "tables" / "sources.md", _sources_page(sources_of_cells(results.cells, Runs(out / "runs"))))
+    if sources:
+        write_text(out / "tables" / "sources.md", _sources_page(sources))
     lines = [f"results: {out / 'results.json'}", f"tables:  {out / 'tables'}"]
     runs = Runs(out / "runs")
     try:

@@ -72,8 +72,8 @@ class Table:
 def make_table(results: Results, layout: Layout, name: str | None = None) -> Table:
     """Set the cells of an experiment in a table; one without cells (other axes, or not among what was run) is empty.
 
-    Parts that were read stand in a block each where there are several. A cell that was not run stands where all others
-    were read, and where the paper has a figure. Columns in which nothing stands are left out; the mean of several
+    Parts that were read stand in a block each where there are several. A cell that was not run stands among those of
+    the test part, and where the paper has a figure. Columns in which nothing stands are left out; the mean of several
     languages and the published protocol's best epoch on test are added where there are such.
 
     Raises:
@@ -113,16 +113,17 @@ def _readings(cells: Sequence[Cell], layout: Layout) -> Iterator[tuple[Cell, str
         yield from ((cell, layout.test or TEST) for cell in cells)
         return
     seen = dict.fromkeys(test for cell in cells for test in read[id(cell)])
-    run = [set(read[id(cell)]) for cell in cells if cell.runs]
-    common = set.intersection(*run) if run else set()
     paper = dict.fromkeys(row.labels.get(TEST, TEST) for table in layout.papers for row in paper_figures(table))
-    wanted = [layout.test] if layout.test else list(dict.fromkeys((*seen, *paper)))
+    # What a cell that was not run would have been read on is known of the test part alone, and of what the paper has.
+    usual = [TEST] if TEST in seen or (not seen and set(paper) <= {TEST}) else []
+    wanted = [layout.test] if layout.test else list(dict.fromkeys((*seen, *paper, *usual)))
     for cell in cells:
-        own = [test for test in wanted if test in read[id(cell)]]
-        if not cell.runs:
-            own = [test for test in wanted if test in common or _paper_row(layout, cell, test)]
-        if not read[id(cell)] and len(seen) < 2:
-            own = own or [layout.test or next(iter(seen), TEST)]
+        if read[id(cell)]:
+            own = [test for test in wanted if test in read[id(cell)]]
+        elif cell.runs or layout.test:
+            own = [layout.test or TEST]
+        else:
+            own = [test for test in wanted if test in usual or _paper_row(layout, cell, test)]
         yield from ((cell, test) for test in own)
 
 

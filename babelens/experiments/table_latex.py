@@ -21,6 +21,7 @@ _SPECIAL = {
     ">": r"\textgreater{}",
     '"': r"\textquotedbl{}",
     "|": r"\textbar{}",
+    "[": "{[}",  # after the end of a line it would begin an option
     "†": r"\dag{}",
     "‡": r"\ddag{}",
     "§": r"\S{}",

@@ -5,7 +5,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from babelens.experiments.contrasts import Contrast, Term, estimate, estimate_contrasts
+from babelens.experiments.contrasts import Contrast, Estimate, Term, estimate_contrasts
 from babelens.experiments.plan import points, read_experiment
 from babelens.experiments.results import Cell, Leaks, Reading, Run
 from babelens.schema import Entity, InputError
@@ -51,10 +51,14 @@ def term(name: str, test: str = "test") -> Term:
     return Term({"training": name}, test)
 
 
+def estimate(contrast: Contrast, grid: Grid, **how) -> Estimate:
+    return estimate_contrasts([contrast], grid.cells, grid.outcomes, **how)[0]
+
+
 def test_one_cell_less_another_is_the_comparison_of_two_systems() -> None:
     units = [0, 0, 1, 2, 4, 4, 5, 7, 7, 7]
     grid = Grid({"test": units}, {"one": (("test",), 3, 0.8), "other": (("test",), 4, 0.5)})
-    found = estimate(Contrast("c", (term("one"),), (term("other"),)), grid.cells, grid.outcomes, draws=500, seed=3)
+    found = estimate(Contrast("c", (term("one"),), (term("other"),)), grid, draws=500, seed=3)
     expected = compare(
         seed_counts(grid.read["one", "test"]), seed_counts(grid.read["other", "test"]), draws=500, seed=3
     )
@@ -81,7 +85,7 @@ def test_units_are_shared_by_tests_and_seeds_by_the_tests_of_a_cell() -> None:
     plus = (term("a", "German"), term("a", "Spanish"), term("d", "German"))
     minus = (term("b", "German"), term("c", "Spanish"))
     draws, seed = 200, 11
-    found = estimate(Contrast("c", plus, minus), grid.cells, grid.outcomes, draws=draws, seed=seed)
+    found = estimate(Contrast("c", plus, minus), grid, draws=draws, seed=seed)
 
     numbers = sorted({unit for every in units.values() for unit in every})
     order = ["a", "d", "b", "c"]
@@ -124,10 +128,10 @@ def test_the_same_answers_in_two_tests_of_translations_have_no_spread() -> None:
     grid.read["two", "y"] = [grid.read["one", "x"][0]]
     grid.read["one", "x"] = [grid.read["one", "x"][0]] * 2
     contrast = Contrast("c", (term("one", "x"),), (term("two", "y"),))
-    found = estimate(contrast, grid.cells, grid.outcomes, draws=300)
+    found = estimate(contrast, grid, draws=300)
     assert (found.difference, found.low, found.high, found.p) == (0, 0, 0, 1)
     # As two corpora they have units of their own.
-    apart = estimate(contrast, grid.cells, grid.outcomes, parts={"y": "another corpus"}, draws=300)
+    apart = estimate(contrast, grid, parts={"y": "another corpus"}, draws=300)
     assert apart.difference == 0
     assert apart.low is not None and apart.low < 0
     assert apart.units == 8
@@ -136,7 +140,7 @@ def test_the_same_answers_in_two_tests_of_translations_have_no_spread() -> None:
 def test_rows_that_share_something_with_training_can_be_left_out() -> None:
     grid = Grid({"test": list(range(9))}, {"one": (("test",), 2, 0.8), "other": (("test",), 2, 0.3)})
     contrast = Contrast("c", (term("one"),), (term("other"),))
-    found = estimate(contrast, grid.cells, grid.outcomes, cleaned=True, draws=100)
+    found = estimate(contrast, grid, cleaned=True, draws=100)
     kept = [[[row for row in run if not row.leaks] for run in grid.read[name, "test"]] for name in ("one", "other")]
     means = [fmean(loop_f1(run, dict.fromkeys(range(9), 1)) for run in runs) for runs in kept]
     assert found.units == 6
@@ -175,7 +179,7 @@ def test_runs_over_other_rows_are_told_of() -> None:
     grid = Grid({"test": [0, 1, 2]}, {"one": (("test",), 2, 0.5), "other": (("test",), 1, 0.5)})
     grid.read["one", "test"][1].pop()
     with pytest.raises(InputError, match=r"training.*one.*same rows"):
-        estimate(Contrast("c", (term("one"),), (term("other"),)), grid.cells, grid.outcomes, draws=10)
+        estimate(Contrast("c", (term("one"),), (term("other"),)), grid, draws=10)
 
 
 @pytest.mark.parametrize(

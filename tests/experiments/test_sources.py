@@ -1,17 +1,17 @@
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import combinations
+from pathlib import Path
 from statistics import fmean
 
 import numpy as np
 import pytest
 
-from babelens.experiments.source_tables import source_tables
-from babelens.experiments.sources import SourceComparison, SourceDifference, SourceFigure, compare_sources, sources_of
-from babelens.experiments.strata import row_weights
+from babelens.data import read_corpus
+from babelens.data.mmnerd import mmnerd_source
+from babelens.experiments.sources import SourceComparison, SourceDifference, SourceFigure, compare_sources
 from babelens.schema import Entity, InputError
 from babelens.scoring.outcomes import Outcome
 from babelens.scoring.scores import score
@@ -105,16 +105,6 @@ def figures_of(comparison: SourceComparison) -> dict[tuple[str, str | None], Sou
 
 def differences_of(comparison: SourceComparison) -> dict[tuple[bool, str | None], SourceDifference]:
     return {(one.held, one.type): one for one in comparison.differences}
-
-
-def test_weights_by_hand() -> None:
-    # Two sources, three strata; the last one is empty in the second source. Common rows: 1 + 3 + 2 + 2 = 8.
-    rows = np.array([[[1.0, 3.0, 4.0], [2.0, 2.0, 0.0]]])
-    weights = row_weights(rows)[0]
-    # Mixture 3/8 and 5/8, divided among the rows of the source.
-    assert weights.tolist() == pytest.approx(np.array([[3 / 8, 5 / 24, 0], [3 / 16, 5 / 16, 0]]))
-    assert (rows[0] * weights).sum(axis=1).tolist() == pytest.approx([1, 1])
-    assert row_weights(np.array([[[1.0, 0.0], [0.0, 2.0]]])).tolist() == [[[0, 0], [0, 0]]]
 
 
 def test_a_tiny_part_by_hand() -> None:
@@ -301,41 +291,21 @@ def test_a_type_without_entities_in_common_strata_is_not_compared_held() -> None
     assert (True, "ORG") not in differences_of(found)
 
 
-def test_pictures_tell_the_source_where_they_can() -> None:
-    def of(name: str) -> str | None:
-        return "tweets" if re.fullmatch(r"\d\d_\d+", name) else "captions" if "---" in name else None
-
-    rows = [
-        Outcome("0", ("w",), (), (), (), 0, source="folder", images=("17_06",)),
-        Outcome("1", ("w",), (), (), (), 1, source="folder", images=("3---x", "4---y")),
-        Outcome("2", ("w",), (), (), (), 2, source="folder", images=("17_06", "4---y")),
-        Outcome("3", ("w",), (), (), (), 3, source="folder", images=("z",)),
-        Outcome("4", ("w",), (), (), (), 4, source="folder"),
-    ]
-    assert sources_of(rows) == ["folder"] * 5
-    assert sources_of(rows, of) == ["tweets", "captions", None, None, None]
-    assert sources_of(rows[3:], of) == ["folder"] * 2
-    loc = (Entity(0, 1, "LOC"),)
-    labelled = [replace(row, gold=loc, found=loc, scores=(1.0,)) for row in rows]
-    found = compare_sources([labelled], of, draws=10)
-    assert found.unnamed == 3
-    assert [one.source for one in found.sources] == ["captions", "tweets"]
+def test_rows_that_name_no_source_are_left_out() -> None:
+    runs = random_runs(5, 40, 2)
+    known = compare_sources(runs, draws=50)
+    nameless = [[replace(row, source=None) for row in run] for run in random_runs(6, 7, 2)]
+    found = compare_sources([[*more, *run] for run, more in zip(runs, nameless, strict=True)], draws=50)
+    assert found == replace(known, unnamed=7)
 
 
-def test_the_comparison_is_plain_data_and_tables_of_text() -> None:
+def test_the_comparison_is_plain_data() -> None:
     found = compare_sources(random_runs(0, 80, 2), lengths=LENGTHS, densities=DENSITIES, draws=50)
     plain = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert plain["types"] == ["LOC", "ORG"] and plain["seeds"] == 2
-    assert plain["figures"][0]["raw"]["figure"] == found.figures[0].raw.figure
-    tables = source_tables(found)
-    for table in tables.values():
-        assert len({len(row) for row in table}) == 1
-        assert all(isinstance(cell, str) for row in table for cell in row)
-    rows, figures, differences = tables.values()
-    assert len(rows) == 3 and len(figures) == 1 + 2 * 4 and len(differences) == 1 + 2 * 3
-    assert [row[:2] for row in figures[1:5]] == [["a", "LOC"], ["a", "ORG"], ["a", "PER"], ["a", "mean of LOC, ORG"]]
-    assert figures[7] == ["b", "PER", "0", "", "0", ""]
-    assert [row[2] for row in differences[1:]] == ["raw"] * 3 + ["held"] * 3
+    assert [one["raw"] and one["raw"]["figure"] for one in plain["figures"]] == [
+        one.raw and one.raw.figure for one in found.figures
+    ]
 
 
 def test_what_cannot_be_compared_is_told_of() -> None:
@@ -350,3 +320,25 @@ def test_what_cannot_be_compared_is_told_of() -> None:
         compare_sources([runs[0], runs[1][:-1]])
     with pytest.raises(ValueError, match="same rows"):
         compare_sources([runs[0], runs[1][::-1]], draws=10)
+
+
+@pytest.mark.shared
+def test_mmnerd_has_persons_in_tweets_alone(shared: Path) -> None:
+    rows = read_corpus(shared / "mmnerd-en" / "test.txt")
+    generator = np.random.default_rng(0)
+    run = [
+        answer(
+            Outcome(example.id, example.words, example.entities, (), (), number, source=mmnerd_source(example)),
+            generator,
+            0.8,
+        )
+        for number, example in enumerate(rows)
+    ]
+    found = compare_sources([run], draws=20)
+    assert found.types == found.held_types == ("LOC", "MISC", "ORG")
+    assert found.unnamed == 0
+    assert [one.source for one in found.sources] == ["caption", "tweet"]
+    figures = figures_of(found)
+    assert (figures["caption", "PER"].support, figures["tweet", "PER"].support) == (0, 431)
+    assert figures["caption", "MISC"].support + figures["tweet", "MISC"].support == 3214
+    assert all(one.common > 99 for one in found.sources)
