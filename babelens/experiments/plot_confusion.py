@@ -10,6 +10,8 @@ from babelens.scoring.breakdown import NONE, Confusion
 
 # (gold type, found type) -> entities; None is no entity.
 _Cells = Mapping[tuple[str | None, str | None], int]
+# Names of so many letters stand upright beneath a column.
+_SHORT = 6
 
 
 @styled()
@@ -24,7 +26,10 @@ def draw_confusions(panels: Mapping[str, Sequence[Confusion]], *, title: str, no
     columns = columns_of(len(panels))
     lines = math.ceil(max(1, len(panels)) / columns)
     side = max(1.9, 0.36 * len(rows))
-    figure = new_figure(columns * (side + 1.0) + 0.5, lines * (side + 0.6) + 0.1)
+    # Room for the names: at the left, and turned beneath where they are long.
+    longest = max(len(name) for name in _names(rows))
+    beneath = 0.05 * longest if longest > _SHORT else 0.0
+    figure = new_figure(columns * (side + 0.75 + 0.06 * longest) + 0.4, lines * (side + 0.6 + beneath) + 0.1)
     every = [axes for row in figure.subplots(lines, columns, squeeze=False) for axes in row]
     for axes in every[len(panels) :]:
         axes.remove()
@@ -66,16 +71,20 @@ def _heatmap(axes: Axes, cells: _Cells, rows: Sequence[str | None]) -> None:
         colour = "white" if share > 55 else "black"
         axes.text(column + 0.5, row + 0.5, words, ha="center", va="center", size=6.8, color=colour)
     places = [place + 0.5 for place in range(len(rows))]
-    names = [label(NONE if row is None else row, 12) for row in rows]
-    axes.set_xticks(places, names)
+    names = _names(rows)
+    long = any(len(name) > _SHORT for name in names)
+    turned = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if long else {}
+    axes.set_xticks(places, names, **turned)
     axes.set_yticks(places, [f"{name} ({total:,})" for name, total in zip(names, totals, strict=True)])
     axes.tick_params(length=0)
-    if any(len(name) > 6 for name in names):
-        axes.tick_params(axis="x", rotation=40)
     axes.invert_yaxis()
     axes.set_aspect("equal")
     for spine in axes.spines.values():
         spine.set_visible(False)
+
+
+def _names(rows: Sequence[str | None]) -> list[str]:
+    return [label(NONE if row is None else row, 28) for row in rows]
 
 
 def _percent(share: float) -> str:

@@ -182,7 +182,7 @@ def page(
     _fill(figure, footing, caption, room)
     legend = _legend(figure, entries or {}, room, label_width)
     _widen(figure)
-    heights = [0.1 + _height(figure, heading) + 0.05, 0.0, body, 0.08 + _height(figure, footing) + 0.08]
+    heights = [0.1 + _height(figure, heading) + 0.08, 0.0, body, 0.08 + _height(figure, footing) + 0.08]
     if legend is not None:
         heights[1] = _height(figure, legend) + 0.06
     whole = sum(heights)
@@ -197,6 +197,10 @@ def page(
         figure.draw_without_rendering()
         # What is laid out once stays so, however often the figure is drawn.
         figure.set_layout_engine("none")
+        # The solver of the layout differs in the last bits from process to process, and the names of clips with it.
+        for axes in figure.axes:
+            left, bottom, right, top = (round(float(edge), 6) for edge in axes.get_position().extents)
+            axes.set_position((left, bottom, right - left, top - bottom))
     return Plot(title, caption, figure)
 
 

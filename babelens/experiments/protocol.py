@@ -4,7 +4,7 @@ import platform
 import shutil
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from babelens.models.checkpoint import load_tagger
 from babelens.models.decode import decode_corpus_scored
 from babelens.models.memory import keep_freed_memory
 from babelens.models.precision import resolve
-from babelens.models.spec import to_plain
+from babelens.models.spec import Model, to_plain
 from babelens.models.tagger import Tagger, count_parameters
 from babelens.prediction.predictor import choose_device
 from babelens.schema import Entity, InputError, write_tags
@@ -74,6 +74,9 @@ def carry_out(
         settings = msgspec.structs.replace(recipe.training, keep=recipe.training.epochs, save_minutes=None)
         recipe = msgspec.structs.replace(recipe, training=settings)
     training, validation = material.parts(point_.variant, seed)
+    tests = tests_of(experiment, point_, recipe.model, material)
+    for line in leaks_in_words(tests, point_, material):
+        (report or Report()).note(line)
     place = folder / "training"
     trained = train(
         recipe, training, validation, place, device=protocol.device, resume=bool(saved_steps(place)), report=report
@@ -83,7 +86,6 @@ def carry_out(
     tagger.precision = resolve(recipe.training.precision, tagger, tagger.device)
     keep_freed_memory()
     measures = measure(experiment, tagger, material.validation_rows(point_.variant), material)
-    tests = tests_of(experiment, point_, tagger, material)
     readings = {}
     for name, test in tests.items():
         reading, outcomes = read(tagger, material, test, name, point_, selection, seed)
@@ -143,14 +145,27 @@ def outcomes_file(folder: Path, test: str) -> Path:
     return folder / "outcomes" / f"{test.replace('/', '-').replace(':', '-')}.jsonl.gz"
 
 
-def tests_of(experiment: Experiment, point_: Point, tagger: Tagger, material: Material) -> dict[str, Test]:
+def leaks_in_words(tests: Mapping[str, Test], point_: Point, material: Material) -> Iterator[str]:
+    """What each test part shares with training, looked up before anything is trained."""
+    for name, test in tests.items():
+        if test.pictures != "true":
+            continue
+        sealed = material.sealed(test)
+        rows = rows_of_test(test, sealed, point_)
+        shared = sealed.shared(material.training)
+        leaking = sum(shared[row] != () for row in rows)
+        if leaking:
+            yield f"{name}: {leaking} of {len(rows)} rows share something with training; F1 is also given without them"
+
+
+def tests_of(experiment: Experiment, point_: Point, model: Model, material: Material) -> dict[str, Test]:
     """What a run is read on: the tests of its variant, other corpora, and the controls of a model that sees."""
     tests = point_.variant.tests
     if tests is None:
         tests = {"test": Test()}
     if tests:
         tests = {**tests, **{name: Test(data=name) for name in material.others}}
-    if not tests or not tagger.model.views:
+    if not tests or not model.views:
         return dict(tests)
     spoilt = {
         f"{name}, {control}": msgspec.structs.replace(test, pictures=control)

@@ -20,10 +20,9 @@ class Outcome:
 
     `scores` are the probabilities of the entities of `found`, in their order. `unit` is the number of the group of rows
     that are not independent (a common picture, translations, nearly the same text). `leaks` names what the row shares
-    with the training part ("picture", "picture name", "group",
-    "text", "similar text", "near text"). `frequencies` counts, for each entity of
-    `gold`, how often the same words (but for letter case) are an entity of any type in the training part. `status` is
-    what became of the row's pictures, `images` their names.
+    with the training part ("picture", "picture name", "group", "text", "similar text", "near text"). `frequencies`
+    counts, for each entity of `gold`, how often the same words (but for letter case) are an entity of any type in the
+    training part. `status` is what became of the row's pictures, `images` their names.
     """
 
     id: str

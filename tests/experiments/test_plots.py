@@ -132,19 +132,19 @@ def test_the_same_results_are_the_same_bytes_in_another_process(tmp_path: Path) 
 def test_gains_are_differences_of_runs_of_one_seed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from babelens.experiments import plot_gallery
 
-    seen = {}
+    asked = {}
     draw = plot_gallery.draw_gains
 
     def spy(panels: dict, *, title: str, **rest: object) -> object:
-        seen[title] = panels
+        asked[title] = panels
         return draw(panels, title=title, **rest)
 
     monkeypatch.setattr(plot_gallery, "draw_gains", spy)
     own = Cell({"system": "big"}, [seen(1, 80.0), seen(2, 82.0), seen(3, 9.0)])
     twin = Cell({"system": "small"}, [seen(2, 75.0), seen(1, 79.0)])
     write_plots(tmp_path, results(own, twin), no_outcomes, {"big": "small"})
-    assert seen["An experiment: gain by the picture"] == {"": {"big": {"text-only twin": [1.0, 7.0]}}}
-    assert seen["An experiment: gain by the picture, by type"]["PER"] == {"big": {"text-only twin": [1.0, 7.0]}}
+    assert asked["An experiment: gain by the picture"] == {"": {"big": {"text-only twin": [1.0, 7.0]}}}
+    assert asked["An experiment: gain by the picture, by type"]["PER"] == {"big": {"text-only twin": [1.0, 7.0]}}
 
 
 def test_sweeps_are_on_validation_where_no_test_was_read(tmp_path: Path) -> None:
