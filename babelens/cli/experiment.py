@@ -8,7 +8,6 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from babelens.experiments.campaign import Campaign
     from babelens.experiments.material import Material
 
 
@@ -96,8 +95,8 @@ def experiment(
     if system is not None:
         from msgspec.structs import replace
 
-        if any(axis.sets == "model" for grid in chosen.grids for axis in grid.axes):
-            raise InputError(f"--system: {chosen.name} compares systems; --only system=... takes some of them")
+        if any(value.model for grid in chosen.grids for axis in grid.axes for value in axis.variants()):
+            raise InputError(f"--system: {chosen.name} names its systems itself; --only takes some of them")
         chosen = replace(chosen, base=replace(chosen.base, model=system))
     place = out or Path("runs") / "experiments" / chosen.name
     built_in = not (data or train_file or valid_file or test_file)
@@ -125,39 +124,40 @@ def experiment(
         name,
         *(word for flag, values in options.items() for value in values or [] for word in (flag, value)),
     ]
+    if built_in:
+        _write_built_in(place, rows)
     campaign = Campaign(
         experiment=chosen,
         file=file,
-        points=list(points(chosen, _only(only or []))),
+        material=_material(place, data, train_file, valid_file, test_file, also, types, images, built_in),
+        points=list(points(chosen)),
+        chosen=list(points(chosen, _only(only or []))),
         seeds=range(1, (seeds or chosen.seeds) + 1),
         out=place,
         protocol=Protocol(device=device, published=protocol == "published"),
-        settings=[*([f"training.epochs={BUILT_IN_EPOCHS}"] if built_in else []), *(settings or ())],
+        settings=settings or (),
+        defaults=[f"training.epochs={BUILT_IN_EPOCHS}"] if built_in else (),
         encoders=encoders if encoders else "compact" if built_in else None,  # pyright: ignore[reportArgumentType]
         command=["babelens", *told],
         notes=note or (),
     )
+    campaign.claim()
     if listed:
         for line in campaign.commands(["babelens", *told]):
             typer.echo(line)
         return
-    if built_in:
-        _write_built_in(place, rows)
-    material = _material(campaign, data, train_file, valid_file, test_file, also, types, images, built_in)
     if run is not None:
         job = next((job for job in campaign.jobs() if job.key == run), None)
         if job is None:
             raise InputError(f"--run: expected one of the runs that --list shows, found {run!r}")
-        campaign.run(job, material, console)
+        campaign.run(job, console)
         return
     failed = 0
     if not summary:
-        failed = (
-            campaign.run_beside(this_command(told), jobs, console) if jobs > 1 else campaign.run_all(material, console)
-        )
+        failed = campaign.run_beside(this_command(told), jobs, console) if jobs > 1 else campaign.run_all(console)
     from babelens.experiments.summary import summarise_campaign
 
-    for line in summarise_campaign(campaign, material, console):
+    for line in summarise_campaign(campaign, console):
         console.print(line, highlight=False, markup=False)
     if failed:
         raise typer.Exit(1)
@@ -176,14 +176,31 @@ def _only(only: list[str]) -> dict[str, list[str]]:
 
 
 def _write_built_in(place: Path, rows: int) -> None:
+    """Draw the built-in corpus, once; runs that read it have their claim on it.
+
+    Raises:
+        InputError: runs stand there that read another one.
+    """
     from babelens.data.postcards import write_postcards
     from babelens.evaluation.demo import sizes_for
+    from babelens.schema import InputError
+    from babelens.training.claim import locked
 
-    write_postcards(place / "postcards", seed=1, sizes=sizes_for(rows))
+    corpus, size = place / "postcards", place / "postcards.rows"
+    place.mkdir(parents=True, exist_ok=True)
+    if (place / "claim.json").is_file():
+        if not size.is_file() or size.read_text(encoding="utf-8") != str(rows):
+            raise InputError(
+                f"{place}: expected the data of the runs that stand here, found others; choose a new --out"
+            )
+        return
+    with locked(place):
+        write_postcards(corpus, seed=1, sizes=sizes_for(rows))
+        size.write_text(str(rows), encoding="utf-8")
 
 
 def _material(
-    campaign: "Campaign",
+    place: Path,
     data: list[str] | None,
     train_files: list[str] | None,
     valid_files: list[str] | None,
@@ -206,7 +223,7 @@ def _material(
     from babelens.experiments.material import Material, Sealed
     from babelens.schema import InputError
 
-    postcards = campaign.out / "postcards"
+    postcards = place / "postcards"
     sources = [str(postcards)] if built_in else data or []
     training, validation = parts(
         sources,
@@ -220,7 +237,7 @@ def _material(
         strict_images=False,
     )
     how: dict[str, Any] = {"types": type_map(types or []), "images": images}
-    ledger = campaign.out / "test-reads.jsonl"
+    ledger = place / "test-reads.jsonl"
     if test_files:
         reading = [partial(read_share, file, part="test", **how) for file in test_files]
         test = Sealed(lambda: Corpus.concatenate([read() for read in reading]), ledger)
@@ -231,8 +248,8 @@ def _material(
     others: dict[str, Sealed] = {}
     for entry in also or []:
         name, equals, spec = entry.partition("=")
-        if not (name and equals and spec) or "/" in name:
-            raise InputError(f"--also: expected NAME=DIR or NAME=FILE, found {entry!r}")
+        if not (name and equals and spec) or "/" in name or name in others:
+            raise InputError(f"--also: expected NAME=DIR or NAME=FILE, each NAME once, found {entry!r}")
         path = Path(spec.partition("=")[2] or spec)
         own: dict[str, Any] = {"types": how["types"]}
         read = partial(read_split, spec, "test", **own) if path.is_dir() else partial(read_corpus, spec, **own)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from babelens.experiments.plan import Experiment, Family
+from babelens.experiments.plan import Experiment, Family, PlanError, points
 from babelens.experiments.results import Cell, Comparison
 from babelens.scoring.outcomes import Outcome, clean
 from babelens.scoring.significance import compare_pairs, holm, seed_counts
@@ -24,9 +24,19 @@ def compare_families(experiment: Experiment, cells: Sequence[Cell], outcomes: Ou
         members = [family for family in experiment.families if family.name == name]
         for cleaned in (False, True):
             made = [one for family in members for one in _compare(family, cells, outcomes, cleaned)]
-            adjusted = holm([comparison.p for comparison in made])
+            # What is declared and was not run counts as not significant: leaving cells out makes nothing more so.
+            missing = sum(map(_declared, members, [experiment] * len(members))) - len(made)
+            adjusted = holm([*(comparison.p for comparison in made), *[1.0] * missing])[: len(made)]
             found += [_adjusted(one, value) for one, value in zip(made, adjusted, strict=True)]
     return found
+
+
+def _declared(family: Family, experiment: Experiment) -> int:
+    """How many comparisons a family declares."""
+    if family.against is not None:
+        return len(family.against)
+    cells = [point.labels for point in points(experiment)]
+    return sum(family.where.items() <= cell.items() and family.axis in cell for cell in cells) - 1
 
 
 def _compare(family: Family, cells: Sequence[Cell], outcomes: Outcomes, cleaned: bool) -> list[Comparison]:
@@ -37,6 +47,9 @@ def _compare(family: Family, cells: Sequence[Cell], outcomes: Outcomes, cleaned:
     if family.subject not in names or len(names) < 2:
         return []
     runs = [read[name][1] for name in names]
+    rows = [[(outcome.id, outcome.unit, outcome.gold) for outcome in seeds[0]] for seeds in runs]
+    if any(other != rows[0] for other in rows):
+        raise PlanError(f"family {family.name}: expected cells that are read on the same rows of {family.test}")
     if cleaned:
         kept = [[list(clean(run)) for run in seeds] for seeds in runs]
         if not kept[0][0] or len(kept[0][0]) == len(runs[0][0]):

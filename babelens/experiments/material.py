@@ -57,6 +57,10 @@ class Sealed:
         """The entity types that the part labels."""
         return self._corpus.types
 
+    def types_of(self, rows: np.ndarray) -> tuple[str, ...]:
+        """The entity types that these rows label."""
+        return self._corpus.select(rows).types
+
     @cached_property
     def languages(self) -> np.ndarray:
         """The language of each row (rows)."""
@@ -77,17 +81,6 @@ class Sealed:
         """The numbers of the rows of these languages."""
         return rows_of(self.languages, languages)
 
-    def numbers(self, ids: Sequence[str]) -> np.ndarray:
-        """The numbers of the rows of these ids.
-
-        Raises:
-            PlanError: the part has no such row.
-        """
-        places = {example.id: number for number, example in enumerate(self._corpus)}
-        if missing := [id_ for id_ in ids if id_ not in places]:
-            raise PlanError(f"expected the row {missing[0]} in the test part, found none; is it another corpus now?")
-        return np.array([places[id_] for id_ in ids], np.int64)
-
     @cached_property
     def of_mmnerd(self) -> bool:
         """Whether the rows are MMNERD's, whose pictures' ids tell of which source a row is."""
@@ -96,13 +89,16 @@ class Sealed:
     def open(self, selection: Selection, name: str, rows: np.ndarray, *, why: str = "after selection") -> Corpus:
         """Hand out rows to be tagged and scored, once a model is chosen; the reading is noted in the ledger first.
 
+        What a run has read before, for whatever reason, is noted as read `again`.
+
         Raises:
-            PlanError: there is no chosen model, or it has read this part before.
+            PlanError: there is no chosen model.
         """
         if not (selection.model / "config.json").is_file():
             raise PlanError(f"{selection.model}: expected a chosen model before the test part is read, found none")
         entry = {"run": selection.run, "test": name, "digest": self.digest, "rows": len(rows), "why": why}
-        before = [line for line in read_ledger(self._ledger) if all(line.get(key) == entry[key] for key in entry)]
+        same = ("run", "test", "digest")
+        before = [line for line in read_ledger(self._ledger) if all(line.get(key) == entry[key] for key in same)]
         if before:
             entry["again"] = len(before)
         entry |= {"epoch": selection.epoch, "validation_f1": selection.validation_f1}
@@ -132,6 +128,21 @@ def languages_of(corpus: Corpus) -> np.ndarray:
 def rows_of(languages: np.ndarray, wanted: Sequence[str] | None) -> np.ndarray:
     """The numbers of the rows of these languages; None is all."""
     return np.arange(len(languages)) if wanted is None else np.flatnonzero(np.isin(languages, list(wanted)))
+
+
+def _named(languages: Sequence[str] | None) -> str:
+    return ", ".join(languages or ("any language",))
+
+
+def _check_languages(languages: np.ndarray, wanted: Sequence[str] | None, part: str) -> None:
+    """See that there are rows of each language that is asked for.
+
+    Raises:
+        PlanError: of one there are none.
+    """
+    for language in wanted or ():
+        if language not in languages:
+            raise PlanError(f"no {part} rows of {language}")
 
 
 @dataclass
@@ -180,16 +191,18 @@ class Material:
         """
         slices = variant.slices or (Slice(),)
         chosen = [self._slice(part, variant.languages) for part in slices]
-        rows = np.unique(np.concatenate(chosen))
-        if not len(rows):
-            raise PlanError(f"no training rows of {', '.join(variant.languages or ('any language',))}")
-        return rows
+        return np.unique(np.concatenate(chosen))
 
     def _slice(self, part: Slice, languages: Sequence[str] | None) -> np.ndarray:
         rows = self._cut(part, part.languages or languages)
-        return rows if part.as_many_as is None else rows[: len(self._cut(part, part.as_many_as))]
+        if part.as_many_as is not None:
+            rows = rows[: len(self._cut(part, part.as_many_as))]
+        if not len(rows):
+            raise PlanError(f"no training rows of {_named(part.languages or languages)}")
+        return rows
 
     def _cut(self, part: Slice, languages: Sequence[str] | None) -> np.ndarray:
+        _check_languages(self._languages[0], languages, "training")
         ordered = self._order[np.isin(self._order, rows_of(self._languages[0], languages))]
         # Rounded once, so that slices that meet have neither a gap nor a row in common.
         return ordered[round(part.start * len(ordered)) : round(part.stop * len(ordered))]
@@ -201,12 +214,10 @@ class Material:
             PlanError: there are none.
         """
         wanted = variant.validation or variant.languages
-        validation = self.validation.select(rows_of(self._languages[1], wanted))
-        if not len(validation):
-            raise PlanError(f"no validation rows of {', '.join(wanted or ('any language',))}")
-        return validation
+        _check_languages(self._languages[1], wanted, "validation")
+        return self.validation.select(rows_of(self._languages[1], wanted))
 
-    def parts(self, variant: Variant, seed: int) -> tuple[Corpus, Corpus]:
+    def parts(self, variant: Variant) -> tuple[Corpus, Corpus]:
         """The training and the validation rows of a variant, with the pictures that it shows.
 
         Raises:
@@ -216,8 +227,8 @@ class Material:
         training = self.training.select(self.train_rows(variant))
         validation = self.validation_rows(variant)
         control = variant.pictures or "true"
-        training = disguise(training, control, seed)
-        validation = disguise(validation, control, seed)
+        training = disguise(training, control, self.seed)
+        validation = disguise(validation, control, self.seed)
         if unseen := set(validation.types) - set(training.types):
             raise InputError(f"expected the types of validation in training, found no {', '.join(sorted(unseen))}")
         return training, validation

@@ -88,7 +88,7 @@ class Axis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return [value if isinstance(value, Variant) else self._variant(value) for value in self.values]
 
     def _variant(self, value: Scalar) -> Variant:
-        name = value if isinstance(value, str) else f"{value:g}"
+        name = value if isinstance(value, str) else _toml(value)
         if self.sets == "model":
             return Variant(name=name, model=name)
         if self.sets == "pictures":
@@ -142,6 +142,10 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     twins: dict[str, str] = {}
     name: str = ""
 
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise PlanError(f"seeds: expected 1 or more, found {self.seeds}")
+
 
 class Point(msgspec.Struct, frozen=True):
     """A cell of the grid before it is run: its labels, and all variants put together."""
@@ -155,22 +159,29 @@ class Point(msgspec.Struct, frozen=True):
         named = (f"{axis}-{label}" if _number(label) else label for axis, label in self.labels.items())
         return "+".join(map(slug, named))
 
-    def recipe(self, settings: Sequence[str], seed: int, encoders: Encoders | None, folder: Path) -> Recipe:
-        """What is trained; `settings` of the command line win.
+    def recipe(
+        self, settings: Sequence[str], seed: int, encoders: Encoders | None, folder: Path, defaults: Sequence[str] = ()
+    ) -> Recipe:
+        """What is trained: `defaults`, then what the cell sets, then the `settings` of the command line.
+
+        A recipe file is sought as it is named, beside the experiment's file in `folder`, and in the folder above.
+        Encoders that the cell names win over `encoders`.
 
         Raises:
             RecipeError: a model or a field is not known.
+            PlanError: there is no model, or the command line sets what the cell is about.
         """
         model = self.variant.model
         if model is None:
             raise PlanError(f"{self.key}: expected a model, found none; --system names one")
-        if model.endswith(".toml") and not Path(model).is_file():
-            model = str(folder.parent / model)
+        if clash := sorted({setting.partition("=")[0] for setting in settings} & self.variant.settings.keys()):
+            raise PlanError(f"--set {clash[0]}: expected a field that the experiment does not set itself")
+        if model.endswith(".toml"):
+            places = [Path(model), folder / model, folder.parent / model]
+            model = str(next((place for place in places if place.is_file()), model))
         own = [f"{path}={_toml(value)}" for path, value in self.variant.settings.items()]
-        chosen = encoders or self.variant.encoders
-        if chosen is not None and model.endswith(".toml"):
-            chosen = self.variant.encoders
-        return read_recipe(model, encoders=chosen, settings=[*own, *settings], seed=seed)
+        chosen = self.variant.encoders or (None if model.endswith(".toml") else encoders)
+        return read_recipe(model, encoders=chosen, settings=[*defaults, *own, *settings], seed=seed)
 
 
 def _number(label: str) -> bool:
@@ -225,8 +236,26 @@ def read_experiment(name: str) -> tuple[Experiment, Path]:
         found = msgspec.convert({"name": path.stem, **plain}, Experiment)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
         raise PlanError(f"{path}: {error}") from error
-    list(points(found))
+    _check(found)
     return found, path
+
+
+def _check(experiment: Experiment) -> None:
+    """See that what an experiment compares is there.
+
+    Raises:
+        PlanError: it is not.
+    """
+    cells = [point.labels for point in points(experiment)]
+    for family in experiment.families:
+        own = [cell for cell in cells if family.where.items() <= cell.items() and family.axis in cell]
+        names = [cell[family.axis] for cell in own]
+        if len(set(names)) != len(names):
+            raise PlanError(f"family {family.name}: expected `where` to leave one cell for each {family.axis}")
+        for name in (family.subject, *(family.against or ())):
+            if name not in names:
+                known = ", ".join(names) or "no cell"
+                raise PlanError(f"family {family.name}: expected of {known}, found {name!r} on {family.axis}")
 
 
 def points(experiment: Experiment, only: Mapping[str, Sequence[str]] | None = None) -> Iterator[Point]:

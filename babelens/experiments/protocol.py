@@ -5,6 +5,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,15 +24,16 @@ from babelens.evaluation.retrieval import measure_retrieval
 from babelens.experiments.material import Material, Sealed, Selection
 from babelens.experiments.plan import Experiment, PlanError, Point, Test
 from babelens.experiments.results import Leaks, Reading, Run
+from babelens.models.batch import ImageStatus
 from babelens.models.checkpoint import load_tagger
-from babelens.models.decode import decode_corpus_scored
+from babelens.models.decode import Scored, decode_corpus_scored
 from babelens.models.memory import keep_freed_memory
 from babelens.models.precision import resolve
 from babelens.models.spec import Model, to_plain
 from babelens.models.tagger import Tagger, count_parameters
 from babelens.prediction.predictor import choose_device
 from babelens.schema import Entity, InputError, write_tags
-from babelens.scoring.outcomes import Outcome, clean, founds, golds, write_outcomes
+from babelens.scoring.outcomes import Outcome, clean, founds, golds, read_outcomes, write_outcomes
 from babelens.scoring.scores import UNNAMED, Entities, score, score_groups
 from babelens.training.loop import train
 from babelens.training.progress import Report
@@ -39,7 +41,7 @@ from babelens.training.recipe import Recipe
 from babelens.training.state import load_weights, saved_steps, write_json
 
 RECORD = "record.json"
-PUBLISHED = "published"
+_ALL_STATES = 1 << 30  # those of Ctrl-C come on top of one for each epoch
 _PACKAGES = ("babelens", "torch", "transformers", "tokenizers", "accelerate", "numpy")
 
 
@@ -50,11 +52,29 @@ class Protocol(msgspec.Struct, frozen=True):
     published: bool = False
 
 
+def plan_of(
+    experiment: Experiment, point_: Point, recipe: Recipe, material: Material, protocol: Protocol
+) -> dict[str, Any]:
+    """What makes a run what it is, as plain data: with another plan it would be another run.
+
+    Raises:
+        PlanError: a test asks for a corpus that was not given.
+    """
+    tests = tests_of(experiment, point_, recipe.model, material)
+    told = {
+        "variant": point_.variant,
+        "recipe": to_plain(recipe),
+        "tests": {name: {"test": test, "digest": material.sealed(test).digest} for name, test in tests.items()},
+        "measures": experiment.measures,
+        "published": protocol.published,
+    }
+    return msgspec.json.decode(msgspec.json.encode(told))
+
+
 def carry_out(
     experiment: Experiment,
     point_: Point,
     recipe: Recipe,
-    seed: int,
     material: Material,
     folder: Path,
     protocol: Protocol,
@@ -62,22 +82,25 @@ def carry_out(
 ) -> Run:
     """Train, choose, measure and read one run; `folder` keeps its model, outcomes and record.
 
-    What is there already is not done again: a record is read back, a training that was stopped goes on.
+    What is there already is not done again: a record is read back, a training that was stopped goes on, a test part
+    that was read is not read again.
 
     Raises:
         InputError: the data does not have what the run asks for, training cannot go on, or a score is not seqeval's.
     """
-    plan = {"variant": msgspec.to_builtins(point_.variant), "recipe": to_plain(recipe), "published": protocol.published}
+    seed, place = recipe.training.seed, folder / "training"
+    plan = plan_of(experiment, point_, recipe, material, protocol)
     if (done := read_record(folder, plan)) is not None:
+        shutil.rmtree(place / "state", ignore_errors=True)
         return done
+    _claim(folder, plan)
     if protocol.published:
-        settings = msgspec.structs.replace(recipe.training, keep=recipe.training.epochs, save_minutes=None)
+        settings = msgspec.structs.replace(recipe.training, keep=_ALL_STATES, save_minutes=None)
         recipe = msgspec.structs.replace(recipe, training=settings)
-    training, validation = material.parts(point_.variant, seed)
+    training, validation = material.parts(point_.variant)
     tests = tests_of(experiment, point_, recipe.model, material)
-    for line in leaks_in_words(tests, point_, material):
+    for line in look_ahead(tests, point_, training, material):
         (report or Report()).note(line)
-    place = folder / "training"
     trained = train(
         recipe, training, validation, place, device=protocol.device, resume=bool(saved_steps(place)), report=report
     )
@@ -85,15 +108,21 @@ def carry_out(
     tagger = load_tagger(str(trained.model)).to(choose_device(protocol.device))
     tagger.precision = resolve(recipe.training.precision, tagger, tagger.device)
     keep_freed_memory()
-    measures = measure(experiment, tagger, material.validation_rows(point_.variant), material)
+    reader = Reader(tagger, material, point_, selection, recipe.training.pictures == "pairs")
+    measures = measure(experiment, tagger, reader.shown(material.validation_rows(point_.variant)), material)
     readings = {}
     for name, test in tests.items():
-        reading, outcomes = read(tagger, material, test, name, point_, selection, seed)
-        write_outcomes(outcomes_file(folder, name), outcomes)
-        readings[name] = reading
+        file = outcomes_file(folder, name)
+        if not file.is_file():
+            write_outcomes(file, reader.read(test, name))
+        readings[name] = summarise_reading(read_outcomes(file), material.sealed(test).digest, folder.name)
     best: dict[str, float] = {}
     if protocol.published:
-        best = best_on_test(tagger, place, trained.history, material, tests, point_, selection, seed)
+        for entry in trained.history:
+            tagger.load_state_dict(load_weights(place, entry["step"]))
+            for name, test in tests.items():
+                f1 = reader.f1(test, name, f"published protocol, epoch {entry['epoch']}")
+                best[name] = max(best.get(name, 0.0), f1)
     run = Run(
         seed=seed,
         validation_f1=trained.best,
@@ -135,9 +164,26 @@ def read_record(folder: Path, plan: Mapping[str, Any] | None = None) -> Run | No
         raise PlanError(
             f"{path}: expected the record of a run ({error}); remove it to have the run done again"
         ) from None
-    if plan is not None and found["plan"] != msgspec.json.decode(msgspec.json.encode(plan)):
-        raise PlanError(f"{folder}: expected the run of this plan, found one of another recipe; choose another --out")
+    if plan is not None:
+        _check_plan(folder, found["plan"], plan)
     return run
+
+
+def _claim(folder: Path, plan: Mapping[str, Any]) -> None:
+    """Write down what a run is before it begins, or see that what is begun there is the same."""
+    path = folder / "plan.json"
+    if path.is_file():
+        _check_plan(folder, msgspec.json.decode(path.read_bytes()), plan)
+    else:
+        write_json(path, plan)
+
+
+def _check_plan(folder: Path, before: Mapping[str, Any], plan: Mapping[str, Any]) -> None:
+    if changed := [name for name, value in plan.items() if before.get(name) != value]:
+        raise PlanError(
+            f"{folder}: expected the run that stands there, found a plan with another {', '.join(changed)}; choose a "
+            "new --out, or remove the folder to have it run anew"
+        )
 
 
 def outcomes_file(folder: Path, test: str) -> Path:
@@ -145,16 +191,23 @@ def outcomes_file(folder: Path, test: str) -> Path:
     return folder / "outcomes" / f"{test.replace('/', '-').replace(':', '-')}.jsonl.gz"
 
 
-def leaks_in_words(tests: Mapping[str, Test], point_: Point, material: Material) -> Iterator[str]:
-    """What each test part shares with training, looked up before anything is trained."""
+def look_ahead(tests: Mapping[str, Test], point_: Point, training: Corpus, material: Material) -> Iterator[str]:
+    """What is to be known of the tests before anything is trained: that they can be read, and what they share with it.
+
+    Raises:
+        InputError: a test labels types that training does not, or asks for pictures or rows that there are not.
+    """
     for name, test in tests.items():
-        if test.pictures != "true":
-            continue
         sealed = material.sealed(test)
         rows = rows_of_test(test, sealed, point_)
-        shared = sealed.shared(material.training)
-        leaking = sum(shared[row] != () for row in rows)
-        if leaking:
+        if unknown := set(sealed.types_of(rows)) - set(training.types):
+            raise PlanError(
+                f"{name}: expected the types of training ({', '.join(training.types)}), found "
+                f"{', '.join(sorted(unknown))}; --types OLD=NEW renames a type, --types OLD=O leaves it out"
+            )
+        disguise(material.validation.select([0]), test.pictures)
+        leaking = sum(sealed.shared(material.training)[row] != () for row in rows)
+        if leaking and test.pictures == "true":
             yield f"{name}: {leaking} of {len(rows)} rows share something with training; F1 is also given without them"
 
 
@@ -164,7 +217,7 @@ def tests_of(experiment: Experiment, point_: Point, model: Model, material: Mate
     if tests is None:
         tests = {"test": Test()}
     if tests:
-        tests = {**tests, **{name: Test(data=name) for name in material.others}}
+        tests = {**tests, **_others(tests, material)}
     if not tests or not model.views:
         return dict(tests)
     spoilt = {
@@ -174,6 +227,19 @@ def tests_of(experiment: Experiment, point_: Point, model: Model, material: Mate
         for control in experiment.controls
     }
     return {**tests, **spoilt}
+
+
+def _others(tests: Mapping[str, Test], material: Material) -> dict[str, Test]:
+    """The tests on other corpora.
+
+    Raises:
+        PlanError: one of them is called as a test of the experiment.
+    """
+    others = {name: Test(data=name) for name in material.others}
+    for name, test in others.items():
+        if tests.get(name, test).data != name:
+            raise PlanError(f"--also {name}: expected a name that no test of the experiment has")
+    return others
 
 
 def rows_of_test(test: Test, sealed: Sealed, point_: Point) -> np.ndarray:
@@ -189,44 +255,77 @@ def rows_of_test(test: Test, sealed: Sealed, point_: Point) -> np.ndarray:
     return rows
 
 
-def read(
-    tagger: Tagger, material: Material, test: Test, name: str, point_: Point, selection: Selection, seed: int
-) -> tuple[Reading, list[Outcome]]:
-    """Read a test part with the chosen model, once.
+class Reader:
+    """Reads test parts with a chosen model. With `pairs`, rows of several pictures are read as training had them."""
 
-    Types that the part does not label are left out of the answers, where the model knows more.
+    def __init__(self, tagger: Tagger, material: Material, point_: Point, selection: Selection, pairs: bool) -> None:
+        self.tagger, self.material, self.point, self.selection, self.pairs = tagger, material, point_, selection, pairs
 
-    Raises:
-        InputError: the part labels types that the model does not know, or a score is not seqeval's.
-    """
-    sealed = material.sealed(test)
-    rows = rows_of_test(test, sealed, point_)
-    shared = sealed.shared(material.training)
-    corpus = disguise(sealed.open(selection, name, rows), test.pictures, seed)
-    check_types(tagger, corpus)
-    answers, status = decode_corpus_scored(tagger, corpus)
-    known = set(sealed.types)
-    names = training_names(material.training.select(material.train_rows(point_.variant)))
-    outcomes = []
-    for number, example in enumerate(corpus):
-        kept = [(entity, probability) for entity, probability in answers[number] if entity.type in known]
-        outcomes.append(
+    @cached_property
+    def _names(self) -> Counter[str]:
+        """How often each name is an entity in the training rows."""
+        training = self.material.training.select(self.material.train_rows(self.point.variant))
+        return Counter(surface(example.words, entity) for example in training for entity in example.entities)
+
+    def shown(self, corpus: Corpus) -> Corpus:
+        """The rows of a corpus as the model reads them."""
+        return corpus.pairs() if self.pairs else corpus
+
+    def _open(
+        self, test: Test, name: str, why: str
+    ) -> tuple[Corpus, np.ndarray, list[list[Scored]], list[ImageStatus]]:
+        """The rows of a test with their numbers in the part, and what the model finds in them.
+
+        Types that the part does not label are left out of the answers, where the model knows more.
+        """
+        sealed = self.material.sealed(test)
+        rows = rows_of_test(test, sealed, self.point)
+        opened = disguise(sealed.open(self.selection, name, rows, why=why), test.pictures, self.seed)
+        if self.pairs:
+            rows = np.repeat(rows, np.maximum(opened.picture_numbers, 1))
+        corpus = self.shown(opened)
+        check_types(self.tagger, corpus)
+        answers, status = decode_corpus_scored(self.tagger, corpus)
+        known = set(sealed.types)
+        return corpus, rows, [[one for one in row if one[0].type in known] for row in answers], status
+
+    @property
+    def seed(self) -> int:
+        """The seed by which pictures are disguised: the same for all models, which so see the same."""
+        return 0
+
+    def read(self, test: Test, name: str) -> list[Outcome]:
+        """Read a test part, once.
+
+        Raises:
+            InputError: the part labels types that the model does not know.
+        """
+        sealed = self.material.sealed(test)
+        shared = sealed.shared(self.material.training)
+        corpus, rows, answers, status = self._open(test, name, "after selection")
+        return [
             Outcome(
                 id=example.id,
                 words=example.words,
                 gold=example.entities,
-                found=tuple(entity for entity, _ in kept),
-                scores=tuple(float(probability) for _, probability in kept),
+                found=tuple(entity for entity, _ in answers[number]),
+                scores=tuple(float(probability) for _, probability in answers[number]),
                 unit=int(sealed.units[rows[number]]),
                 leaks=shared[rows[number]],
-                frequencies=tuple(names[surface(example.words, entity)] for entity in example.entities),
+                frequencies=tuple(self._names[surface(example.words, entity)] for entity in example.entities),
                 language=example.language,
                 source=mmnerd_source(example) if sealed.of_mmnerd else example.source,
                 status=status[number],
                 images=example.images,
             )
-        )
-    return summarise_reading(outcomes, corpus.digest, selection.run), outcomes
+            for number, example in enumerate(corpus)
+        ]
+
+    def f1(self, test: Test, name: str, why: str) -> float:
+        """Micro F1 (per cent) of the model as it is: no choice may hang on it."""
+        corpus, _, answers, _ = self._open(test, name, why)
+        found = [[entity for entity, _ in row] for row in answers]
+        return score([example.entities for example in corpus], found).micro.f1
 
 
 def summarise_reading(outcomes: Sequence[Outcome], digest: str, run: str) -> Reading:
@@ -282,11 +381,6 @@ def surface(words: Sequence[str], entity: Entity) -> str:
     return " ".join(words[entity.start : entity.end]).casefold()
 
 
-def training_names(training: Corpus) -> Counter[str]:
-    """How often each name is an entity in the training rows."""
-    return Counter(surface(example.words, entity) for example in training for entity in example.entities)
-
-
 def measure(experiment: Experiment, tagger: Tagger, validation: Corpus, material: Material) -> dict[str, Any]:
     """What is measured on validation after the choice, by kind; empty for a model without pictures."""
     if not tagger.model.views:
@@ -298,32 +392,6 @@ def measure(experiment: Experiment, tagger: Tagger, validation: Corpus, material
         targets = targets_of(validation, read_cards(material.cards, "valid"))
         found["pointing"] = {name: one.to_dict() for name, one in point(tagger, validation, targets).items()}
     return {kind: one for kind, one in found.items() if one}
-
-
-def best_on_test(
-    tagger: Tagger,
-    place: Path,
-    history: Sequence[Mapping[str, Any]],
-    material: Material,
-    tests: Mapping[str, Test],
-    point_: Point,
-    selection: Selection,
-    seed: int,
-) -> dict[str, float]:
-    """The best F1 on each test part over all epochs: what published code reports. It chooses by test data."""
-    best = dict.fromkeys(tests, 0.0)
-    for entry in history:
-        tagger.load_state_dict(load_weights(place, entry["step"]))
-        for name, test in tests.items():
-            sealed = material.sealed(test)
-            rows = rows_of_test(test, sealed, point_)
-            why = f"published protocol, epoch {entry['epoch']}"
-            corpus = disguise(sealed.open(selection, name, rows, why=why), test.pictures, seed)
-            answers, _ = decode_corpus_scored(tagger, corpus)
-            known = set(sealed.types)
-            found = [[entity for entity, _ in row if entity.type in known] for row in answers]
-            best[name] = max(best[name], score([example.entities for example in corpus], found).micro.f1)
-    return best
 
 
 def machine(device: torch.device) -> dict[str, Any]:

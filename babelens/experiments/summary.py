@@ -9,15 +9,16 @@ import numpy as np
 from rich.console import Console
 
 from babelens.data import Corpus
+from babelens.data.disguise import disguise
 from babelens.evaluation.cards import Look
 from babelens.evaluation.looks import looks
 from babelens.evaluation.mistakes_page import write_mistakes_page
-from babelens.experiments.campaign import Campaign
+from babelens.experiments.campaign import Campaign, Job
 from babelens.experiments.comparisons import compare_families
 from babelens.experiments.contrasts import estimate_contrasts
-from babelens.experiments.material import Material, Selection
+from babelens.experiments.material import Selection
 from babelens.experiments.plots import write_plots
-from babelens.experiments.protocol import outcomes_file
+from babelens.experiments.protocol import outcomes_file, rows_of_test, tests_of
 from babelens.experiments.results import Cell, Results, Run, write_results
 from babelens.experiments.source_tables import source_tables
 from babelens.experiments.sources import SourceComparison, compare_sources
@@ -46,15 +47,17 @@ class Runs:
         return [self.of(run, test) for run in cell.runs if test in run.readings]
 
 
-def gather(campaign: Campaign, material: Material, sources: Mapping[str, SourceComparison]) -> Results:
+def gather(campaign: Campaign, sources: Mapping[str, SourceComparison]) -> Results:
     """All that the runs so far have found, with what is compared as the experiment declares."""
     cells = campaign.cells()
     runs = Runs(campaign.out / "runs")
     experiment = campaign.experiment
     measures: dict[str, Any] = {"calibration": calibration(cells, runs)}
     if experiment.contrasts:
-        estimates = estimate_contrasts(experiment.contrasts, cells, runs.by_seed)
-        measures["contrasts"] = [estimate.to_dict() for estimate in estimates]
+        parts = {name: name for name in campaign.material.others}
+        for name, cleaned in (("contrasts", False), ("contrasts, cleaned", True)):
+            made = estimate_contrasts(experiment.contrasts, cells, runs.by_seed, parts=parts, cleaned=cleaned)
+            measures[name] = [estimate.to_dict() for estimate in made]
     if sources:
         measures["sources"] = {name: comparison.to_dict() for name, comparison in sources.items()}
     words = (" ".join(experiment.about.split()), _declared(experiment.declared), *campaign.notes)
@@ -62,7 +65,7 @@ def gather(campaign: Campaign, material: Material, sources: Mapping[str, SourceC
         experiment=experiment.name,
         title=experiment.title,
         command=shlex.join(campaign.command),
-        data=material.facts,
+        data=campaign.material.facts,
         seeds=list(campaign.seeds),
         cells=cells,
         comparisons=compare_families(experiment, cells, runs.by_seed),
@@ -97,11 +100,11 @@ def calibration(cells: Sequence[Cell], runs: Runs) -> dict[str, dict[str, Any]]:
     return found
 
 
-def summarise_campaign(campaign: Campaign, material: Material, console: Console) -> list[str]:
+def summarise_campaign(campaign: Campaign, console: Console) -> list[str]:
     """Write results.json, tables, plots and pages into the folder of an experiment; returns where they are."""
     out = campaign.out
     sources = compare_all_sources(campaign.cells(), Runs(out / "runs")) if _asked("sources", campaign) else {}
-    results = gather(campaign, material, sources)
+    results = gather(campaign, sources)
     write_results(out / "results.json", results)
     tables = [make_table(results, layout) for layout in campaign.experiment.tables]
     for table in tables:
@@ -118,8 +121,7 @@ def summarise_campaign(campaign: Campaign, material: Material, console: Console)
         lines.append(f"plots:   {out / 'plots'}")
     except InputError as error:
         lines.append(f"no plots: {error}")
-    for page in write_pages(campaign, material, results, runs):
-        lines.append(f"report:  {page}")
+    lines += write_pages(campaign, results, runs)
     return lines
 
 
@@ -148,28 +150,35 @@ def told(results: Results) -> Iterator[str]:
         else:
             yield (
                 f"{contrast['name']}: {contrast['difference']:+.2f} points, 95 % {contrast['low']:+.2f} to "
-                f"{contrast['high']:+.2f}, p {contrast['p']:.4f}"
+                f"{contrast['high']:+.2f}, p {contrast['p']:.4f}, by Holm {contrast['adjusted']:.4f}"
             )
 
 
-def write_pages(campaign: Campaign, material: Material, results: Results, runs: Runs) -> list[Path]:
-    """A page of mistakes for each cell that has a twin, or else for the cell of the best validation F1.
+def write_pages(campaign: Campaign, results: Results, runs: Runs) -> list[str]:
+    """A page of mistakes for each cell that has a twin, or else for the best one; returns what to say of them.
 
-    Of several seeds the one in the middle by validation is shown.
+    The best is that of the best validation F1 among those that were read on most rows. Of several seeds the one in the
+    middle by validation is shown.
     """
     twins = {**campaign.experiment.twins}
     cells = [cell for cell in results.cells if cell.runs and any(run.readings for run in cell.runs)]
     paired = [(cell, twin) for cell in cells if (twin := _twin(cell, cells, twins)) is not None]
     if not paired and cells:
-        best = max(cells, key=lambda cell: np.mean([run.validation_f1 for run in cell.runs]))
-        paired = [(best, None)]
-    pages = []
+        paired = [(max(cells, key=_standing), None)]
+    lines = []
     for cell, twin in paired:
         run = _middle(cell)
         page = campaign.out / "reports" / f"{run.folder}.html"
-        _write_page(page, campaign, material, cell, run, twin, runs)
-        pages.append(page)
-    return pages
+        try:
+            _write_page(page, campaign, cell, run, twin, runs)
+            lines.append(f"report:  {page}")
+        except InputError as error:
+            lines.append(f"no page of {run.folder}: {error}")
+    return lines
+
+
+def _standing(cell: Cell) -> tuple[int, float]:
+    return next(iter(cell.runs[0].readings.values())).rows, float(np.mean([run.validation_f1 for run in cell.runs]))
 
 
 def _twin(cell: Cell, cells: Sequence[Cell], twins: dict[str, str]) -> Cell | None:
@@ -186,28 +195,31 @@ def _middle(cell: Cell) -> Run:
     return ordered[(len(ordered) - 1) // 2]
 
 
-def _write_page(
-    page: Path, campaign: Campaign, material: Material, cell: Cell, run: Run, twin: Cell | None, runs: Runs
-) -> None:
-    test = next(iter(run.readings))
+def _write_page(page: Path, campaign: Campaign, cell: Cell, run: Run, twin: Cell | None, runs: Runs) -> None:
+    name = next(iter(run.readings))
+    point = next(point for point in campaign.points if point.labels == cell.labels)
+    material, recipe = campaign.material, campaign.recipe(Job(point, run.seed))
+    test = tests_of(campaign.experiment, point, recipe.model, material)[name]
+    sealed = material.sealed(test)
     place = campaign.out / "runs" / run.folder / "training" / "model"
-    outcomes = runs.of(run, test)
-    own_twin = next((other for other in (twin.runs if twin else []) if test in other.readings), None)
+    outcomes = runs.of(run, name)
+    own_twin = next((other for other in (twin.runs if twin else []) if name in other.readings), None)
     if twin is not None:
-        own_twin = next((other for other in twin.runs if other.seed == run.seed and test in other.readings), own_twin)
+        own_twin = next((other for other in twin.runs if other.seed == run.seed and name in other.readings), own_twin)
     selection = Selection(place, run.folder, run.validation_f1, run.epoch)
-    rows = material.test.numbers([outcome.id for outcome in outcomes])
-    pictures = _Pictures(material.test.open(selection, test, rows, why="page of mistakes"), outcomes)
+    corpus = sealed.open(selection, name, rows_of_test(test, sealed, point), why="page of mistakes")
+    corpus = disguise(corpus.pairs() if recipe.training.pictures == "pairs" else corpus, test.pictures)
+    pictures = _Pictures(corpus, outcomes)
     against = "" if twin is None else f" Its twin without pictures is {' '.join(twin.labels.values())}."
     shown = f"Seed {run.seed} of {len(cell.runs)}, the middle one on validation."
     write_mistakes_page(
         page,
         outcomes,
-        None if own_twin is None else runs.of(own_twin, test),
+        None if own_twin is None else runs.of(own_twin, name),
         title=f"Mistakes of {' '.join(cell.labels.values())}",
         summary=f"{campaign.experiment.title}. {shown}{against}",
         picture=pictures.picture if any(outcome.images for outcome in outcomes) else None,
-        look=(lambda asked: pictures.looks(place, asked)) if run.readings[test].pictures.get("used") else None,
+        look=(lambda asked: pictures.looks(place, asked)) if run.readings[name].pictures.get("used") else None,
     )
 
 
@@ -217,14 +229,14 @@ class _Pictures:
     def __init__(self, corpus: Corpus, outcomes: Sequence[Outcome]) -> None:
         self._corpus = corpus
         self._rows = CorpusRows(corpus)
-        self._numbers = {outcome.id: number for number, outcome in enumerate(outcomes)}
+        self._numbers = {id(outcome): number for number, outcome in enumerate(outcomes)}  # names may be double
 
     def picture(self, outcome: Outcome) -> Any:
         """The first picture of a row, or None."""
-        keys = self._corpus.picture_keys(self._numbers[outcome.id])
+        keys = self._corpus.picture_keys(self._numbers[id(outcome)])
         return self._corpus.picture(keys[0]).image if keys else None
 
     def looks(self, model: Path, outcomes: Sequence[Outcome]) -> list[dict[Entity, tuple[Look, ...]]]:
         """Where a model looks for the entities of rows, right and found ones."""
-        rows = [self._rows[self._numbers[outcome.id]] for outcome in outcomes]
+        rows = [self._rows[self._numbers[id(outcome)]] for outcome in outcomes]
         return looks(load_tagger(str(model)), rows, [{*outcome.gold, *outcome.found} for outcome in outcomes])

@@ -43,7 +43,7 @@ def test_without_a_word_all_rows_are_trained_on(material):
 
 
 def test_languages_choose_training_and_validation(material):
-    training, validation = material.parts(Variant(name="de", languages=("de",)), 1)
+    training, validation = material.parts(Variant(name="de", languages=("de",)))
     assert {example.language for example in training} == {example.language for example in validation} == {"de"}
     assert (len(training), len(validation)) == (20, 4)
 
@@ -103,11 +103,11 @@ def test_a_slice_is_cut_to_the_rows_of_another_language(material):
 @pytest.mark.parametrize("variant", [Variant(name="x", languages=("es",)), Variant(name="x", validation=("es",))])
 def test_what_the_data_does_not_have_is_told_of(material, variant):
     with pytest.raises(PlanError, match="es"):
-        material.parts(variant, 1)
+        material.parts(variant)
 
 
 def test_pictures_of_a_training_part_are_disguised(material):
-    training, _ = material.parts(Variant(name="x", pictures="shuffled"), 1)
+    training, _ = material.parts(Variant(name="x", pictures="shuffled"))
     assert len(training) == 90  # rows without pictures stay as they are
 
 
@@ -139,7 +139,7 @@ def test_a_corpus_that_was_not_given_is_told_of(material):
         material.sealed(Test(data="conll"))
 
 
-def test_rows_are_found_by_their_ids(material):
-    assert material.test.numbers(["test-de-0", "test-en-1"]).tolist() == [5, 1]
-    with pytest.raises(PlanError, match="test-xx"):
-        material.test.numbers(["test-xx"])
+def test_a_slice_of_a_language_that_is_not_there_is_no_empty_slice(material):
+    slices = (Slice(languages=("en",), stop=0.5), Slice(languages=("es",), start=0.5, as_many_as=("en",)))
+    with pytest.raises(PlanError, match="no training rows of es"):
+        material.train_rows(Variant(name="x", slices=slices))

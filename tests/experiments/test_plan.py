@@ -108,12 +108,14 @@ def test_axes_are_multiplied_and_later_ones_win():
     assert [cell.labels for cell in points(experiment, {"rate": ["own"]})] == [cells[1].labels, cells[3].labels]
 
 
-def test_settings_reach_the_recipe_and_those_of_the_command_line_win():
+def test_settings_reach_the_recipe_and_what_a_cell_is_about_cannot_be_set():
     experiment, file = read_experiment("grid")
     point = next(points(experiment))
-    recipe = point.recipe(["training.rate=0.25", "training.epochs=3"], 7, "compact", file.parent)
-    assert (recipe.model.alpha, recipe.training.rate) == (0.1, 0.25)
+    recipe = point.recipe(["training.epochs=3"], 7, "compact", file.parent, ["training.epochs=9", "training.rate=1.0"])
+    assert (recipe.model.alpha, recipe.training.rate) == (0.1, 1e-5)
     assert (recipe.training.epochs, recipe.training.seed) == (3, 7)
+    with pytest.raises(PlanError, match=r"--set training\.rate"):
+        point.recipe(["training.rate=0.25"], 7, "compact", file.parent)
 
 
 @pytest.mark.parametrize(

@@ -112,8 +112,20 @@ def test_outcomes_say_all_that_analyses_ask_for(plan, data):
 def test_another_recipe_does_not_pass_for_a_run_that_is_done(plan, data, capsys):
     only = ("--only", "data=en", "--only", "system=bert-crf", "--seeds", "1")
     assert run(plan, data, *only) == 0
-    assert run(plan, data, *only, "--set", "training.rate=0.5", "--run", "en+bert-crf+seed-1") == 1
-    assert "one of another recipe" in capsys.readouterr().err
+    assert run(plan, data, *only, "--set", "training.rate=0.5") == 1
+    assert "expected the settings of the runs that stand here" in capsys.readouterr().err
+    plan.write_text(plan.read_text().replace('["en"]', '["de"]'))
+    assert run(plan, data, *only) == 1
+    assert "a plan with another variant" in capsys.readouterr().err
+
+
+def test_other_data_does_not_pass_for_that_of_the_runs(plan, data, capsys):
+    only = ("--only", "data=en", "--only", "system=bert-crf", "--seeds", "1")
+    assert run(plan, data, *only) == 0
+    with (data / "en" / "train.txt").open("a", encoding="utf-8") as file:
+        file.write(block(50, "en"))
+    assert run(plan, data, *only, "--seeds", "2") == 1
+    assert "expected the training part of the runs that stand here" in capsys.readouterr().err
 
 
 def test_a_damaged_record_is_told_of(plan, data, capsys):
@@ -181,7 +193,7 @@ def test_other_corpora_are_read_on_the_types_that_they_label(plan, data, tmp_pat
         (["table5", "--data", "nowhere"], 1, "nowhere: expected a data directory"),
         (["table5", "--only", "system"], 1, "AXIS=VALUE"),
         (["table5", "--only", "system=berd"], 1, "bert-crf"),
-        (["table5", "--system", "bert"], 1, "compares systems"),
+        (["table5", "--system", "bert"], 1, "names its systems"),
         (["table9", "--protocol", "theirs"], 2, "ours or published"),
         (["table9", "--encoders", "huge"], 2, "compact"),
         (["--leaderboard", "nowhere", "page.md"], 1, "expected result files"),
