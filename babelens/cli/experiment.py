@@ -258,17 +258,16 @@ def _material(
         "training": {"rows": len(training), "digest": training.digest},
         "validation": {"rows": len(validation), "digest": validation.digest},
         "types": list(training.types),
-        "name": "built-in corpus" if built_in else ", ".join(_last(spec) for spec in (*sources, *(train_files or []))),
+        "name": "built-in corpus" if built_in else ", ".join(map(_named, [*sources, *(train_files or [])])),
     }
     return Material(training, validation, test, others, facts, cards=postcards if built_in else None)
 
 
-def _last(spec: str) -> str:
-    """A data directory or file by its own name, without where it lies."""
-    language, equals, path = spec.rpartition("=")
-    return (
-        f"{language}{equals}{Path(path).name}" if equals else f"{Path(path).parent.name}/{Path(path).name}".lstrip("/")
-    )
+def _named(spec: str) -> str:
+    """A data directory, or a file with its folder, without where it lies."""
+    language, equals, place = spec.rpartition("=")
+    path = Path(place)
+    return f"{language}{equals}{path.name if path.is_dir() else f'{path.parent.name}/{path.name}'}"
 
 
 def _print_known() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.measure import Measurement
 
 from babelens.data import Corpus
 from babelens.data.disguise import disguise
@@ -108,7 +109,11 @@ def summarise_campaign(campaign: Campaign, console: Console) -> list[str]:
     write_results(out / "results.json", results)
     tables = [make_table(results, layout) for layout in campaign.experiment.tables]
     for table in tables:
-        console.print(rich_table(table))
+        shown = rich_table(table)
+        # A line too long for the terminal can still be read; figures that are cut off cannot.
+        needed = Measurement.get(console, console.options.update(max_width=1_000), shown).maximum
+        console.width = max(console.width, needed)
+        console.print(shown)
     for line in told(results):
         console.print(line, highlight=False, markup=False)
     write_tables(out / "tables", tables)

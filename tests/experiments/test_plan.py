@@ -26,15 +26,12 @@ def test_every_experiment_reads_and_every_model_of_it_builds(name):
     for point in points(experiment):
         if point.variant.model is None:
             point = msgspec.structs.replace(point, variant=msgspec.structs.replace(point.variant, model="bert-crf"))
-        settings = {path: value for path, value in point.variant.settings.items() if not path.endswith("text.name")}
-        variant = msgspec.structs.replace(point.variant, settings=settings)  # compact encoders have no name
-        point = msgspec.structs.replace(point, variant=variant)
         recipes[point.key] = point.recipe([], 1, "compact", file.parent)
     assert recipes and experiment.title
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_families_and_twins_name_cells_that_exist(name):
+def test_families_contrasts_and_twins_name_cells_that_exist(name):
     experiment, _ = read_experiment(name)
     cells = [point.labels for point in points(experiment)]
     values = {label for labels in cells for label in labels.values()}
@@ -42,6 +39,9 @@ def test_families_and_twins_name_cells_that_exist(name):
         named = [labels for labels in cells if family.where.items() <= labels.items() and family.axis in labels]
         assert family.subject in {labels[family.axis] for labels in named}
         assert set(family.against or ()) <= {labels[family.axis] for labels in named}
+    for contrast in experiment.contrasts:
+        for term, _ in contrast.weighted():
+            assert sum(term.labels.items() <= labels.items() for labels in cells) == 1, term
     assert {*experiment.twins, *experiment.twins.values()} <= values
 
 
