@@ -7,9 +7,8 @@ import torch
 
 from babelens.data import Corpus
 from babelens.models.batch import Batch, CorpusRows
-from babelens.models.decode import BATCH, ShortOfMemory, ordered_batches
+from babelens.models.decode import BATCH, halved, ordered_batches
 from babelens.models.loading import BatchLoader, Source, Work
-from babelens.models.memory import out_of_memory
 from babelens.models.region_store import RegionCache
 from babelens.models.tagger import Tagger
 
@@ -37,6 +36,11 @@ def over_rows(
         ShortOfMemory: memory does not hold a single row.
         WorkerError: a worker ended unexpectedly.
     """
+
+    def look(part: Batch) -> T:
+        with torch.no_grad():
+            return read(part.to(tagger.device))
+
     order = [[numbers[place] for place in places] for places in ordered_batches(corpus.lengths[list(numbers)], batch)]
     source = Source(CorpusRows(corpus), tagger.collator(regions=regions))
     training = tagger.training
@@ -44,31 +48,11 @@ def over_rows(
     try:
         with BatchLoader(source, workers=workers, pinned=tagger.device.type == "cuda") as loader:
             for own, tensors in zip(order, loader.batches([Work(own) for own in order]), strict=True):
-                yield from _halved(tagger, tensors, own, read)
+                done = 0
+                for part, found in halved(tensors, look):
+                    yield own[done : done + len(part.ids)], found
+                    done += len(part.ids)
                 if step is not None:
                     step(len(own))
     finally:
         tagger.train(training)
-
-
-def _halved(
-    tagger: Tagger, batch: Batch, numbers: list[int], read: Callable[[Batch], T]
-) -> Iterator[tuple[list[int], T]]:
-    try:
-        with torch.no_grad():
-            found = read(batch.to(tagger.device))
-    except (MemoryError, RuntimeError) as error:
-        if not out_of_memory(error):
-            raise
-        shortage = str(error).partition("\n")[0] or type(error).__name__
-    else:
-        yield numbers, found
-        return
-    rows = len(numbers)
-    if rows == 1:
-        raise ShortOfMemory(
-            f"out of memory ({shortage}) with the row {batch.ids[0]} of {batch.text.mask.shape[1]} words alone"
-        )
-    middle = rows // 2
-    yield from _halved(tagger, batch.part(0, middle), numbers[:middle], read)
-    yield from _halved(tagger, batch.part(middle, rows), numbers[middle:], read)

@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from babelens.experiments.draws import judge, seed_draws
 from babelens.experiments.results import Cell
 from babelens.schema import InputError
+from babelens.scoring.draws import seed_draws
 from babelens.scoring.outcomes import Outcome, clean
 from babelens.scoring.scores import Counts
-from babelens.scoring.significance import DRAWS, SeedCounts, bootstrap, holm, seed_counts
+from babelens.scoring.significance import DRAWS, SeedCounts, bootstrap, holm, judge, seed_counts
 
 Outcomes = Callable[[Cell, str], Sequence[Sequence[Outcome]]]
 """The outcomes of a cell on the test of that name, those of each of its runs apart."""

@@ -21,11 +21,11 @@ import msgspec
 import numpy as np
 from jaxtyping import Bool, Float
 
-from babelens.experiments.draws import bounds, judge
 from babelens.experiments.strata import Strata, figures, row_weights, stratify
 from babelens.schema import InputError
+from babelens.scoring.draws import bounds
 from babelens.scoring.outcomes import Outcome
-from babelens.scoring.significance import DRAWS, Interval, holm
+from babelens.scoring.significance import DRAWS, Interval, holm, judge
 
 LENGTHS = (1, 11, 16, 21, 31)
 """The shortest sentences (words) of each bin, the last one open."""

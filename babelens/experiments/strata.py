@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from babelens.experiments.draws import seed_draws, unit_draws
+from babelens.scoring.draws import seed_draws, unit_draws
 from babelens.scoring.outcomes import Outcome
 from babelens.scoring.significance import seed_counts
 

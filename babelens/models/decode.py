@@ -109,20 +109,34 @@ def decode_batch(tagger: Tagger, batch: Batch) -> list[tuple[Entity, ...]]:
     return _tag_batch(tagger, tagger.decode, batch)
 
 
-def _tag_batch(tagger: Tagger, tag: Callable[[Batch], list[T]], batch: Batch) -> list[T]:
+def halved(batch: Batch, read: Callable[[Batch], T]) -> Iterator[tuple[Batch, T]]:
+    """What is read of a batch; where memory runs out, of one half and then of the other, each with its part.
+
+    Raises:
+        ShortOfMemory: memory does not hold a single row.
+    """
     try:
-        return tag(batch.to(tagger.device))
+        found = read(batch)
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
         shortage = str(error).partition("\n")[0] or type(error).__name__
+    else:
+        yield batch, found
+        return
     rows = len(batch.ids)
     if rows == 1:
         raise ShortOfMemory(
             f"out of memory ({shortage}) with the row {batch.ids[0]} of {batch.text.mask.shape[1]} words alone"
         )
     middle = rows // 2
-    return _tag_batch(tagger, tag, batch.part(0, middle)) + _tag_batch(tagger, tag, batch.part(middle, rows))
+    yield from halved(batch.part(0, middle), read)
+    yield from halved(batch.part(middle, rows), read)
+
+
+def _tag_batch(tagger: Tagger, tag: Callable[[Batch], list[T]], batch: Batch) -> list[T]:
+    parts = halved(batch, lambda part: tag(part.to(tagger.device)))
+    return [answer for _, answers in parts for answer in answers]
 
 
 def decode_source(

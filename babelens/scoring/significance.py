@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, Real
 
+from babelens.scoring.draws import bounds, seed_draws, unit_draws
 from babelens.scoring.outcomes import Outcome
 from babelens.scoring.scores import Entities
 
@@ -171,10 +172,17 @@ def compare_pairs(
     found = []
     for system, baseline in pairs:
         difference = observed[system] - observed[baseline]
-        differences = drawn[:, system] - drawn[:, baseline]
-        extreme = np.count_nonzero(np.abs(differences - difference) >= abs(difference) - _TIE)
-        found.append(Difference(difference, *_bounds(differences), (1 + int(extreme)) / (1 + draws), units))
+        found.append(judge(difference, drawn[:, system] - drawn[:, baseline], units))
     return found
+
+
+def judge(difference: float, drawn: Float[np.ndarray, " draw"], units: int) -> Difference:
+    """A difference with the interval and the two-sided p of its draws, as `compare_pairs` says.
+
+    Draws in which it is not defined (NaN) count as extreme ones.
+    """
+    extreme = len(drawn) - int(np.count_nonzero(np.abs(drawn - difference) < abs(difference) - _TIE))
+    return Difference(difference, *bounds(drawn), (1 + extreme) / (1 + len(drawn)), units)
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -209,23 +217,16 @@ def _f1(counts: np.ndarray) -> _Rate:
 def _draw(rates: Sequence[_Rate], draws: int, seed: int) -> np.ndarray:
     """The mean over drawn seeds of each rate of drawn units, in per cent: (draw, rate)."""
     units = _check(rates, draws)
-    unit_stream, *seed_streams = np.random.default_rng(seed).spawn(1 + len(rates))
     # Whole numbers in double precision: the sums are exact, so they are the same on every machine.
     columns = np.concatenate([part for side in zip(*rates, strict=True) for part in side]).T.astype(np.float64)
-    block = max(1, _BLOCK // units)
-    percents = np.empty((draws, columns.shape[1] // 2))
-    for start in range(0, draws, block):
-        weights = np.empty((min(block, draws - start), units))
-        for row in weights:
-            row[:] = np.bincount(unit_stream.integers(units, size=units), minlength=units)
-        percents[start : start + block] = _percent(*np.split(weights @ columns, 2, axis=1))
+    blocks = unit_draws(units, draws, seed, max(1, _BLOCK // units))
+    percents = np.concatenate([_percent(*np.split(weights @ columns, 2, axis=1)) for weights in blocks])
     found = np.empty((draws, len(rates)))
     begin = 0
-    for number, (rate, stream) in enumerate(zip(rates, seed_streams, strict=True)):
-        seeds = len(rate.parts)
-        chosen = stream.integers(seeds, size=(draws, seeds))
-        found[:, number] = np.take_along_axis(percents[:, begin : begin + seeds], chosen, axis=1).mean(axis=1)
-        begin += seeds
+    for number, chosen in enumerate(seed_draws([len(rate.parts) for rate in rates], draws, seed)):
+        own = percents[:, begin : begin + chosen.shape[1]]
+        found[:, number] = np.take_along_axis(own, chosen, axis=1).mean(axis=1)
+        begin += chosen.shape[1]
     return found
 
 
@@ -246,16 +247,11 @@ def _check(rates: Sequence[_Rate], draws: int) -> int:
 
 def _interval(rate: _Rate, draws: int, seed: int) -> Interval:
     drawn = _draw([rate], draws, seed)[:, 0]
-    return Interval(_observe(rate), *_bounds(drawn), rate.parts.shape[1])
+    return Interval(_observe(rate), *bounds(drawn), rate.parts.shape[1])
 
 
 def _observe(rate: _Rate) -> float:
     return float(_percent(rate.parts.sum(axis=1), rate.wholes.sum(axis=1)).mean())
-
-
-def _bounds(drawn: np.ndarray) -> tuple[float, float]:
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return float(low), float(high)
 
 
 def _percent(parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:

@@ -1,20 +1,15 @@
-"""Draws of units and seeds, as in `scoring.significance`, for figures that are more than the F1 of one system."""
+"""Draws of units and of seeds, for whatever figure is made of them."""
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from babelens.scoring.significance import Difference
-
-# Sums of the same F1s in another order differ by rounding (points); what differs by less is a tie.
-_TIE = 1e-9
-
 
 def unit_draws(units: int, draws: int, seed: int, block: int) -> Iterator[Float[np.ndarray, "draw unit"]]:
     """How often each unit is drawn, in blocks of at most so many draws: as many units as there are, with replacement.
 
-    The same `seed` gives the draws of `significance.bootstrap`.
+    The same `seed` gives the same draws, whatever they are used for.
     """
     stream = np.random.default_rng(seed).spawn(1)[0]
     for start in range(0, draws, block):
@@ -37,12 +32,3 @@ def bounds(drawn: Float[np.ndarray, " draw"]) -> tuple[float, float]:
     """The 95 % percentile interval of a figure; draws in which it is not defined (NaN) are left out."""
     low, high = np.nanpercentile(drawn, [2.5, 97.5])
     return float(low), float(high)
-
-
-def judge(difference: float, drawn: Float[np.ndarray, " draw"], units: int) -> Difference:
-    """A difference with the interval and the two-sided p of its draws, as in `significance.compare_pairs`.
-
-    Draws in which it is not defined (NaN) count as extreme ones.
-    """
-    extreme = len(drawn) - int(np.count_nonzero(np.abs(drawn - difference) < abs(difference) - _TIE))
-    return Difference(difference, *bounds(drawn), (1 + extreme) / (1 + len(drawn)), units)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from babelens.experiments.draws import bounds, judge, seed_draws, unit_draws
-from babelens.scoring.significance import bootstrap, compare
+from babelens.scoring.draws import bounds, seed_draws, unit_draws
+from babelens.scoring.significance import bootstrap, compare, judge
 
 
 def test_draws_are_those_of_the_bootstrap() -> None:
