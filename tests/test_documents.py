@@ -51,3 +51,9 @@ def test_make_targets_exist(document):
 def test_links_lead_somewhere(document):
     links = [link.partition("#")[0] for link in found(r"\]\(([^)\s]+)\)", document) if "://" not in link]
     assert [link for link in links if link and not (document.parent / link).exists()] == []
+
+
+def test_the_leaderboard_is_what_the_result_files_give():
+    from babelens.experiments.leaderboard import is_current
+
+    assert is_current(sorted((ROOT / "results").glob("*.json")), ROOT / "docs" / "leaderboard.md")

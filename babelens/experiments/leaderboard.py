@@ -1,7 +1,6 @@
 """The page of all results: systems side by side where they were trained, chosen and tested on the same rows."""
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,8 +60,8 @@ class _Entry:
         return (_canonical(self.results.data), self.test, _canonical(parts))
 
 
-def render_leaderboard(results: Iterable[Path], page: Path) -> str:
-    """The page from result files, which it links to from its own place; the same files give the same page.
+def render_leaderboard(results: Iterable[Path]) -> str:
+    """The page from result files; the same files give the same page.
 
     Raises:
         InputError: a file is missing or holds no results.
@@ -72,7 +71,7 @@ def render_leaderboard(results: Iterable[Path], page: Path) -> str:
     for file, one in read:
         by_data.setdefault(_canonical(one.data), []).append((file, one))
     groups = sorted(by_data.values(), key=lambda group: (_name(group[0][1]), _canonical(group[0][1].data)))
-    parts = [_PREFACE.rstrip("\n"), *(part for group in groups for part in _data_set(group, page))]
+    parts = [_PREFACE.rstrip("\n"), *(part for group in groups for part in _data_set(group))]
     return "\n\n".join(parts) + "\n"
 
 
@@ -82,7 +81,7 @@ def write_leaderboard(results: Iterable[Path], page: Path) -> None:
     Raises:
         InputError: a file is missing or holds no results.
     """
-    write_text(page, render_leaderboard(results, page))
+    write_text(page, render_leaderboard(results))
 
 
 def is_current(results: Iterable[Path], page: Path) -> bool:
@@ -91,10 +90,10 @@ def is_current(results: Iterable[Path], page: Path) -> bool:
     Raises:
         InputError: a file is missing or holds no results.
     """
-    return page.is_file() and page.read_text(encoding="utf-8") == render_leaderboard(results, page)
+    return page.is_file() and page.read_text(encoding="utf-8") == render_leaderboard(results)
 
 
-def _data_set(group: Sequence[tuple[Path, Results]], page: Path) -> Iterator[str]:
+def _data_set(group: Sequence[tuple[Path, Results]]) -> Iterator[str]:
     """All results on one data set: what is known of it, a table for each protocol, and where they come from."""
     yield f"## {escape(_name(group[0][1]))}"
     if facts := _facts(group[0][1].data):
@@ -108,11 +107,11 @@ def _data_set(group: Sequence[tuple[Path, Results]], page: Path) -> Iterator[str
         protocols.setdefault(entry.protocol, []).append(entry)
     for own in protocols.values():
         if len(own) > 1:
-            yield from _ranking(sorted(own, key=lambda entry: -entry.f1.mean), page)
+            yield from _ranking(sorted(own, key=lambda entry: -entry.f1.mean))
     if alone := [own[0] for own in protocols.values() if len(own) == 1]:
-        yield from _unranked(alone, page)
+        yield from _unranked(alone)
     yield "### Where these come from"
-    yield "\n".join(line for file, results in group for line in _source(file, results, said, page))
+    yield "\n".join(line for file, results in group for line in _source(file, results, said))
 
 
 def _of_data(note: str, results: Sequence[Results]) -> bool:
@@ -128,7 +127,7 @@ def _entries(file: Path, results: Results) -> Iterator[_Entry]:
                 yield _Entry(file, results, cell, test, f1)
 
 
-def _ranking(entries: Sequence[_Entry], page: Path) -> Iterator[str]:
+def _ranking(entries: Sequence[_Entry]) -> Iterator[str]:
     """The table of one protocol, the highest mean first; means that are printed alike share a place."""
     labels = [entry.cell.labels for entry in entries]
     shared = {axis: label for axis, label in labels[0].items() if all(other.get(axis) == label for other in labels)}
@@ -140,14 +139,14 @@ def _ranking(entries: Sequence[_Entry], page: Path) -> Iterator[str]:
     yield f"Rows: {rows}, of which {reading.leaks.rows:,} share something with training."
     means = [f"{entry.f1.mean:.2f}" for entry in entries]
     cells = [
-        [str(means.index(mean) + 1), escape(_named(entry, shared)), *_figures(entry), *_origin(entry, page)]
+        [str(means.index(mean) + 1), escape(_named(entry, shared)), *_figures(entry), *_origin(entry)]
         for entry, mean in zip(entries, means, strict=True)
     ]
     heads = ("", "system", *_FIGURES, *_ORIGIN)
     yield "\n".join(pipes(heads, cells, (1, len(heads) - 2, len(heads) - 1)))
 
 
-def _unranked(entries: Sequence[_Entry], page: Path) -> Iterator[str]:
+def _unranked(entries: Sequence[_Entry]) -> Iterator[str]:
     """Those that nothing else can be ranked with."""
     yield "### Not ranked"
     yield "Each is the only one that was trained, chosen and tested on its rows."
@@ -156,7 +155,7 @@ def _unranked(entries: Sequence[_Entry], page: Path) -> Iterator[str]:
         run, reading = entry.runs[0]
         trained = (run.data.get("training") or {}).get("rows")
         sizes = ["–" if trained is None else f"{trained:,}", f"{reading.rows:,}"]
-        cells.append([escape(_named(entry, {})), escape(entry.test), *sizes, *_figures(entry), *_origin(entry, page)])
+        cells.append([escape(_named(entry, {})), escape(entry.test), *sizes, *_figures(entry), *_origin(entry)])
     heads = ("system", "read on", "rows trained on", "tested", *_FIGURES, *_ORIGIN)
     yield "\n".join(pipes(heads, cells, (0, 1, len(heads) - 2, len(heads) - 1)))
 
@@ -187,14 +186,14 @@ def _figures(entry: _Entry) -> Iterator[str]:
     yield " / ".join(dict.fromkeys(f"{run.parameters / 1e6:,.1f}" for run, _ in entry.runs))
 
 
-def _origin(entry: _Entry, page: Path) -> Iterator[str]:
+def _origin(entry: _Entry) -> Iterator[str]:
     yield escape("; ".join(dict.fromkeys(_machine(run.machine) for run, _ in entry.runs)))
-    yield _link(entry.file, page)
+    yield _place(entry.file)
 
 
-def _source(file: Path, results: Results, said: Sequence[str], page: Path) -> Iterator[str]:
+def _source(file: Path, results: Results, said: Sequence[str]) -> Iterator[str]:
     """A file: its command, what its author notes, and what was not run."""
-    yield f"- {_link(file, page)}: {escape(results.title)}. `{' '.join(results.command.split())}`"
+    yield f"- {_place(file)}: {escape(results.title)}. `{' '.join(results.command.split())}`"
     yield from (f"    - {escape(' '.join(note.split()))}" for note in results.notes if note not in said)
     if not any(run.readings for cell in results.cells for run in cell.runs):
         yield "    - Nothing of it was read on a test part."
@@ -237,9 +236,9 @@ def _spread(value: Summary | None) -> str:
     return f"{value.mean:.2f}" + ("" if value.deviation is None else f" ±{value.deviation:.2f}")
 
 
-def _link(file: Path, page: Path) -> str:
-    place = Path(os.path.relpath(file, page.parent)).as_posix().replace(" ", "%20")
-    return f"[{escape(file.stem)}]({place})"
+def _place(file: Path) -> str:
+    """A result file with its folder. It is no link: the site has pages, and no result files."""
+    return f"`{file.parent.name}/{file.name}`"
 
 
 def _canonical(value: Any) -> str:
