@@ -2,15 +2,18 @@
 
 import json
 import os
+import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import babelens.data.overlap as comparing
 from babelens.data import Corpus
 from babelens.data.disguise import disguise
 from babelens.data.mmnerd import is_mmnerd
@@ -18,6 +21,9 @@ from babelens.data.overlap import overlap, tied_units
 from babelens.data.split import units
 from babelens.experiments.plan import PlanError, Slice, Test, Variant
 from babelens.schema import InputError
+
+# Whoever changes how rows are compared has them compared anew.
+_CODE = [Path(comparing.__file__).with_name(f"{name}.py") for name in ("overlap", "near", "picture_marks", "split")]
 
 
 @dataclass(frozen=True)
@@ -69,13 +75,30 @@ class Sealed:
     @cached_property
     def units(self) -> np.ndarray:
         """The unit of each row (rows): rows of one are not independent."""
-        return tied_units(self._corpus)
+        return np.array(self._kept("units", "", lambda: tied_units(self._corpus).tolist()), np.int64)
 
     def shared(self, training: Corpus) -> list[tuple[str, ...]]:
         """What each row shares with the training part, by kind."""
         if training.digest not in self._shared:
-            self._shared[training.digest] = overlap(training, self._corpus)
+            pictures = training.digest + training.pictures_digest()
+            found = self._kept("shared", pictures, lambda: overlap(training, self._corpus))
+            self._shared[training.digest] = [tuple(kinds) for kinds in found]
         return self._shared[training.digest]
+
+    def _kept(self, name: str, other: str, make: Callable[[], list]) -> list:
+        """What is the same for all runs of an experiment, made by the first of them."""
+        told = (self.digest, self._corpus.pictures_digest(), other, *(path.read_bytes() for path in _CODE))
+        path = (
+            self._ledger.parent / "compared" / f"{name}-{blake2b(repr(told).encode(), digest_size=8).hexdigest()}.json"
+        )
+        if path.is_file():
+            return json.loads(path.read_text(encoding="utf-8"))
+        made = make()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}")
+        beside.write_text(json.dumps(made), encoding="utf-8")
+        beside.replace(path)
+        return made
 
     def rows(self, languages: Sequence[str] | None) -> np.ndarray:
         """The numbers of the rows of these languages."""

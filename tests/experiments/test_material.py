@@ -143,3 +143,16 @@ def test_a_slice_of_a_language_that_is_not_there_is_no_empty_slice(material):
     slices = (Slice(languages=("en",), stop=0.5), Slice(languages=("es",), start=0.5, as_many_as=("en",)))
     with pytest.raises(PlanError, match="no training rows of es"):
         material.train_rows(Variant(name="x", slices=slices))
+
+
+def test_what_is_compared_once_is_not_compared_again(corpus, tmp_path, monkeypatch):
+    training = corpus("same", {"en": 3})
+    first = Sealed(lambda: corpus("same", {"en": 3}), tmp_path / "reads.jsonl")
+    found, unit = first.shared(training), first.units.tolist()
+    for name in ("overlap", "tied_units"):
+        monkeypatch.setattr(f"babelens.experiments.material.{name}", lambda *_: pytest.fail("compared again"))
+    again = Sealed(lambda: corpus("same", {"en": 3}), tmp_path / "reads.jsonl")
+    assert (again.shared(training), again.units.tolist()) == (found, unit)
+    other = Sealed(lambda: corpus("other", {"en": 3}), tmp_path / "reads.jsonl")
+    with pytest.raises(pytest.fail.Exception):
+        other.shared(training)
