@@ -3,38 +3,30 @@
 import platform
 import shutil
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import torch
 
 from babelens.data import Corpus
 from babelens.data.disguise import disguise
-from babelens.data.mmnerd import mmnerd_source
 from babelens.data.postcards import read_cards
-from babelens.evaluation.evaluate import check_types
 from babelens.evaluation.pointing import point, targets_of
 from babelens.evaluation.retrieval import measure_retrieval
-from babelens.experiments.material import Material, Sealed, Selection
+from babelens.experiments.material import Material, Selection
 from babelens.experiments.plan import Experiment, PlanError, Point, Test
-from babelens.experiments.results import Leaks, Reading, Run
-from babelens.models.batch import ImageStatus
+from babelens.experiments.reading import Reader, outcomes_file, rows_of_test, summarise_reading
+from babelens.experiments.results import Run
 from babelens.models.checkpoint import load_tagger
-from babelens.models.decode import Scored, decode_corpus_scored
 from babelens.models.memory import keep_freed_memory
 from babelens.models.precision import resolve
 from babelens.models.spec import Model, to_plain
-from babelens.models.tagger import Tagger, count_parameters
+from babelens.models.tagger import count_parameters
 from babelens.prediction.predictor import choose_device
-from babelens.schema import Entity, InputError, write_tags
-from babelens.scoring.outcomes import Outcome, clean, founds, golds, read_outcomes, write_outcomes
-from babelens.scoring.scores import UNNAMED, Entities, score, score_groups
+from babelens.scoring.outcomes import read_outcomes, write_outcomes
 from babelens.training.loop import train
 from babelens.training.progress import Report
 from babelens.training.recipe import Recipe
@@ -108,8 +100,8 @@ def carry_out(
     tagger = load_tagger(str(trained.model)).to(choose_device(protocol.device))
     tagger.precision = resolve(recipe.training.precision, tagger, tagger.device)
     keep_freed_memory()
-    reader = Reader(tagger, material, point_, selection, recipe.training.pictures == "pairs")
-    measures = measure(experiment, tagger, reader.shown(material.validation_rows(point_.variant)), material)
+    reader = Reader(tagger, material, point_, selection, recipe.training)
+    measures = measure(experiment, reader)
     readings = {}
     for name, test in tests.items():
         file = outcomes_file(folder, name)
@@ -186,11 +178,6 @@ def _check_plan(folder: Path, before: Mapping[str, Any], plan: Mapping[str, Any]
         )
 
 
-def outcomes_file(folder: Path, test: str) -> Path:
-    """Where the outcomes of a reading lie."""
-    return folder / "outcomes" / f"{test.replace('/', '-').replace(':', '-')}.jsonl.gz"
-
-
 def look_ahead(tests: Mapping[str, Test], point_: Point, training: Corpus, material: Material) -> Iterator[str]:
     """What is to be known of the tests before anything is trained: that they can be read, and what they share with it.
 
@@ -242,155 +229,21 @@ def _others(tests: Mapping[str, Test], material: Material) -> dict[str, Test]:
     return others
 
 
-def rows_of_test(test: Test, sealed: Sealed, point_: Point) -> np.ndarray:
-    """The numbers of the rows that a test reads.
-
-    Raises:
-        PlanError: there are none.
-    """
-    languages = test.languages or (point_.variant.languages if test.data is None else None)
-    rows = sealed.rows(languages)
-    if not len(rows):
-        raise PlanError(f"no test rows of {', '.join(languages or ('any language',))}")
-    return rows
-
-
-class Reader:
-    """Reads test parts with a chosen model. With `pairs`, rows of several pictures are read as training had them."""
-
-    def __init__(self, tagger: Tagger, material: Material, point_: Point, selection: Selection, pairs: bool) -> None:
-        self.tagger, self.material, self.point, self.selection, self.pairs = tagger, material, point_, selection, pairs
-
-    @cached_property
-    def _names(self) -> Counter[str]:
-        """How often each name is an entity in the training rows."""
-        training = self.material.training.select(self.material.train_rows(self.point.variant))
-        return Counter(surface(example.words, entity) for example in training for entity in example.entities)
-
-    def shown(self, corpus: Corpus) -> Corpus:
-        """The rows of a corpus as the model reads them."""
-        return corpus.pairs() if self.pairs else corpus
-
-    def _open(
-        self, test: Test, name: str, why: str
-    ) -> tuple[Corpus, np.ndarray, list[list[Scored]], list[ImageStatus]]:
-        """The rows of a test with their numbers in the part, and what the model finds in them.
-
-        Types that the part does not label are left out of the answers, where the model knows more.
-        """
-        sealed = self.material.sealed(test)
-        rows = rows_of_test(test, sealed, self.point)
-        opened = disguise(sealed.open(self.selection, name, rows, why=why), test.pictures, self.seed)
-        if self.pairs:
-            rows = np.repeat(rows, np.maximum(opened.picture_numbers, 1))
-        corpus = self.shown(opened)
-        check_types(self.tagger, corpus)
-        answers, status = decode_corpus_scored(self.tagger, corpus)
-        known = set(sealed.types)
-        return corpus, rows, [[one for one in row if one[0].type in known] for row in answers], status
-
-    @property
-    def seed(self) -> int:
-        """The seed by which pictures are disguised: the same for all models, which so see the same."""
-        return 0
-
-    def read(self, test: Test, name: str) -> list[Outcome]:
-        """Read a test part, once.
-
-        Raises:
-            InputError: the part labels types that the model does not know.
-        """
-        sealed = self.material.sealed(test)
-        shared = sealed.shared(self.material.training)
-        corpus, rows, answers, status = self._open(test, name, "after selection")
-        return [
-            Outcome(
-                id=example.id,
-                words=example.words,
-                gold=example.entities,
-                found=tuple(entity for entity, _ in answers[number]),
-                scores=tuple(float(probability) for _, probability in answers[number]),
-                unit=int(sealed.units[rows[number]]),
-                leaks=shared[rows[number]],
-                frequencies=tuple(self._names[surface(example.words, entity)] for entity in example.entities),
-                language=example.language,
-                source=mmnerd_source(example) if sealed.of_mmnerd else example.source,
-                status=status[number],
-                images=example.images,
-            )
-            for number, example in enumerate(corpus)
-        ]
-
-    def f1(self, test: Test, name: str, why: str) -> float:
-        """Micro F1 (per cent) of the model as it is: no choice may hang on it."""
-        corpus, _, answers, _ = self._open(test, name, why)
-        found = [[entity for entity, _ in row] for row in answers]
-        return score([example.entities for example in corpus], found).micro.f1
-
-
-def summarise_reading(outcomes: Sequence[Outcome], digest: str, run: str) -> Reading:
-    """The figures of a reading, over all rows and over those that share nothing with training.
-
-    Raises:
-        InputError: seqeval gives another F1 to the same answers.
-    """
-    gold, found = golds(outcomes), founds(outcomes)
-    published = figures(outcomes)
-    theirs = seqeval_f1(gold, found, [len(outcome.words) for outcome in outcomes])
-    if abs(theirs - published["micro"]["f1"]) > 1e-9:
-        raise InputError(f"{run}: expected the F1 of seqeval, {theirs!r}, found {published['micro']['f1']!r}")
-    cleaned = list(clean(outcomes))
-    kinds = Counter(kind for outcome in outcomes for kind in outcome.leaks)
-    return Reading(
-        rows=len(outcomes),
-        digest=digest,
-        published=published,
-        cleaned=figures(cleaned) if cleaned else None,
-        leaks=Leaks(len(outcomes) - len(cleaned), dict(sorted(kinds.items()))),
-        seqeval=theirs,
-        pictures=dict(sorted(Counter(outcome.status for outcome in outcomes).items())),
-    )
-
-
-def seqeval_f1(gold: Entities, found: Entities, lengths: Sequence[int]) -> float:
-    """Micro F1 (per cent) by seqeval, from tags; `lengths` are the words of each row.
-
-    Raises:
-        InputError: seqeval is not installed.
-    """
-    try:
-        from seqeval.metrics import f1_score
-    except ImportError:
-        raise InputError("experiments check their scores with seqeval: pip install 'babelens[experiments]'") from None
-    tags = [[write_tags(row, length) for row, length in zip(rows, lengths, strict=True)] for rows in (gold, found)]
-    return 100 * float(f1_score(*tags, zero_division=0))  # pyright: ignore[reportArgumentType]
-
-
-def figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Scores over all and by type, language, source and picture, in per cent."""
-    gold, found = golds(outcomes), founds(outcomes)
-    return score(gold, found).to_dict(
-        languages=score_groups(gold, found, [outcome.language for outcome in outcomes]),
-        sources=score_groups(gold, found, [outcome.source or UNNAMED for outcome in outcomes]),
-        images=score_groups(gold, found, [outcome.status for outcome in outcomes]),
-    )
-
-
-def surface(words: Sequence[str], entity: Entity) -> str:
-    """The words of an entity but for letter case."""
-    return " ".join(words[entity.start : entity.end]).casefold()
-
-
-def measure(experiment: Experiment, tagger: Tagger, validation: Corpus, material: Material) -> dict[str, Any]:
-    """What is measured on validation after the choice, by kind; empty for a model without pictures."""
-    if not tagger.model.views:
+def measure(experiment: Experiment, reader: Reader) -> dict[str, Any]:
+    """What is measured on validation after the choice, by kind, with its true pictures; nothing of a model without."""
+    tagger, material = reader.tagger, reader.material
+    if not tagger.model.views or not experiment.measures:
         return {}
+    validation = reader.shown(material.validation_rows(reader.point.variant))
+    regions = reader.regions(validation)
     found: dict[str, Any] = {}
     if "retrieval" in experiment.measures:
-        found["retrieval"] = {name: one.to_dict() for name, one in measure_retrieval(tagger, validation).items()}
+        retrieved = measure_retrieval(tagger, validation, regions=regions)
+        found["retrieval"] = {name: one.to_dict() for name, one in retrieved.items()}
     if "pointing" in experiment.measures and material.cards is not None:
         targets = targets_of(validation, read_cards(material.cards, "valid"))
-        found["pointing"] = {name: one.to_dict() for name, one in point(tagger, validation, targets).items()}
+        pointed = point(tagger, validation, targets, regions=regions)
+        found["pointing"] = {name: one.to_dict() for name, one in pointed.items()}
     return {kind: one for kind, one in found.items() if one}
 
 

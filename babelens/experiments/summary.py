@@ -19,7 +19,8 @@ from babelens.experiments.comparisons import compare_families
 from babelens.experiments.contrasts import estimate_contrasts
 from babelens.experiments.material import Selection
 from babelens.experiments.plots import write_plots
-from babelens.experiments.protocol import outcomes_file, rows_of_test, tests_of
+from babelens.experiments.protocol import tests_of
+from babelens.experiments.reading import outcomes_file, rows_of_test
 from babelens.experiments.results import Cell, Results, Run, write_results
 from babelens.experiments.source_tables import source_tables
 from babelens.experiments.sources import SourceComparison, compare_sources

@@ -6,7 +6,8 @@ from seqeval.metrics import f1_score
 
 from babelens.cli.main import answer
 from babelens.experiments.material import read_ledger
-from babelens.experiments.protocol import RECORD, outcomes_file, read_record, seqeval_f1, summarise_reading
+from babelens.experiments.protocol import RECORD, read_record
+from babelens.experiments.reading import outcomes_file, seqeval_f1, summarise_reading
 from babelens.experiments.results import read_results
 from babelens.schema import Entity, InputError, write_tags
 from babelens.scoring.outcomes import Outcome, read_outcomes
@@ -220,7 +221,7 @@ def test_seqeval_counts_what_we_count():
 
 
 def test_a_score_that_is_not_seqevals_ends_the_run(monkeypatch):
-    monkeypatch.setattr("babelens.experiments.protocol.seqeval_f1", lambda *_: 12.5)
+    monkeypatch.setattr("babelens.experiments.reading.seqeval_f1", lambda *_: 12.5)
     row = Outcome("1", ("Anna",), (Entity(0, 1, "PER"),), (Entity(0, 1, "PER"),), (1.0,), 0)
     with pytest.raises(InputError, match="seqeval"):
         summarise_reading([row], "d", "run")
