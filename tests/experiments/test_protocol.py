@@ -160,7 +160,8 @@ def test_runs_side_by_side_find_what_they_find_one_by_one(plan, data, tmp_path, 
     (plan.parent / "out").rename(plan.parent / "alone")
     assert run(plan, data, *only, "--jobs", "2") == 0
     beside = read_results(plan.parent / "out" / "results.json")
-    for one, other in zip(alone.cells, beside.cells, strict=True):
+    assert [len(cell.runs) for cell in alone.cells] == [len(cell.runs) for cell in beside.cells] == [1, 1, 0, 0, 0, 0]
+    for one, other in zip(alone.cells[:2], beside.cells[:2], strict=True):
         assert one.runs[0].validation_f1 == other.runs[0].validation_f1
         assert one.runs[0].readings == other.runs[0].readings
 
@@ -169,7 +170,7 @@ def test_the_published_protocol_reports_the_best_epoch_on_test_beside_ours(plan,
     only = ("--only", "data=both", "--only", "system=bert-crf", "--seeds", "1", "--set", "training.epochs=3")
     assert run(plan, data, *only, "--protocol", "published") == 0
     out = plan.parent / "out"
-    found = read_results(out / "results.json").cells[0].runs[0]
+    [found] = [run for cell in read_results(out / "results.json").cells for run in cell.runs]
     assert found.best_on_test["test"] >= found.readings["test"].published["micro"]["f1"]
     why = [entry["why"] for entry in read_ledger(out / "test-reads.jsonl")]
     assert [reason for reason in why if reason.startswith("published")] == [
@@ -182,7 +183,7 @@ def test_other_corpora_are_read_on_the_types_that_they_label(plan, data, tmp_pat
     other.write_text("".join(block(number, "xx") for number in (0, 5)), encoding="utf-8")
     only = ("--only", "data=en", "--only", "system=bert-crf", "--seeds", "1")
     assert run(plan, data, *only, "--also", f"people={other}") == 0
-    found = read_results(plan.parent / "out" / "results.json").cells[0].runs[0]
+    [found] = [run for cell in read_results(plan.parent / "out" / "results.json").cells for run in cell.runs]
     assert set(found.readings) == {"test", "people"}
     assert set(found.readings["people"].published["types"]) <= {"PER"}
 
