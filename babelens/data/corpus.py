@@ -313,9 +313,13 @@ class Corpus:
     def pictures_digest(self) -> str:
         """A digest of the names in their folders and the sizes in bytes of all pictures; opens none.
 
-        What a file shows may change without its size: that is not noticed. Where rows show other pictures than their
-        own, which ones is part of it; so is how pictures are spoilt.
+        What a file shows may change without its size: that is not noticed, nor is what changes after the first asking.
+        Where rows show other pictures than their own, which ones is part of it; so is how pictures are spoilt.
         """
+        return self._pictures_digest
+
+    @cached_property
+    def _pictures_digest(self) -> str:
         keys = {key for number in range(len(self)) for key in self.picture_keys(number)}
         digest = blake2b(repr(sorted(self._owner(key).trace(key) for key in keys)).encode(), digest_size=16)
         if self._shown is not None:

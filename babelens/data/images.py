@@ -175,6 +175,7 @@ class ImageStore:
         boxes: Sequence[BoxFile] = (),
     ) -> None:
         self.folders = tuple(Path(os.path.realpath(folder)) for folder in folders)
+        self._places = tuple(os.path.join(folder, "") for folder in self.folders)
         self.strict = strict
         self.box_files = tuple(boxes)
         self._content = content
@@ -261,8 +262,8 @@ class ImageStore:
         """Whether a key is of a place that this store may look at: inside its folders, or among its own bytes."""
         if key.startswith(_BYTES):
             return self._embedded(key) is not None
-        path = Path(key.removeprefix(_FILE))
-        return ".." not in path.parts and any(path.is_relative_to(folder) for folder in self.folders)
+        path = key.removeprefix(_FILE)
+        return "/../" not in f"{path}/" and any(path.startswith(folder) for folder in self._places)
 
     def boxes(self, key: str) -> tuple[Box, ...]:
         """The boxes known of a picture, under any of its names; opens no picture."""
@@ -274,17 +275,18 @@ class ImageStore:
 
         The key of a picture that is no file is "sha256:" and the digest of its bytes.
         """
-        path = Path(key.removeprefix(_FILE))
-        folder = next((folder for folder in self.folders if path.is_relative_to(folder)), None)
-        if not key.startswith(_FILE) or folder is None:
+        path = key.removeprefix(_FILE)
+        place = next((place for place in self._places if path.startswith(place)), None)
+        if not key.startswith(_FILE) or place is None:
             return (key,)
-        name = path.relative_to(folder).as_posix()
-        return (name, name.removesuffix(path.suffix)) if path.suffix and path.suffix in ENDINGS else (name,)
+        name = path.removeprefix(place)
+        ending = os.path.splitext(name)[1]
+        return (name, name.removesuffix(ending)) if ending and ending in ENDINGS else (name,)
 
     def file(self, key: str) -> Path | None:
         """The file of a key, or None where there is none."""
-        path = Path(key.removeprefix(_FILE))
-        return path if key.startswith(_FILE) and self.holds(key) and os.path.isfile(path) else None
+        path = key.removeprefix(_FILE)
+        return Path(path) if key.startswith(_FILE) and self.holds(key) and os.path.isfile(path) else None
 
     def content(self, key: str) -> bytes | None:
         """The bytes of a picture as they are, or None where it is missing."""
