@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from babelens.cli import data
+from babelens.cli import build, data
 from babelens.cli.demo import demo
 from babelens.cli.evaluate import evaluate
 from babelens.cli.experiment import experiment
@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.add_typer(data.app, name="data")
+app.add_typer(build.app, name="build")
 app.command()(train)
 app.command()(evaluate)
 app.command()(predict)
