@@ -26,6 +26,14 @@ class Person(StrEnum):
     mask = "mask"
 
 
+class Method(StrEnum):
+    """How entities are carried over into a translation, as a choice on the command line."""
+
+    both = "both"
+    markers = "markers"
+    likeness = "likeness"
+
+
 Out = Annotated[Path, typer.Option("-o", "--out", help="The folder to write: rows, provenance and step.json.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out rows that cannot be read, and record them.")]
 
@@ -98,6 +106,75 @@ def choose(
     if lacking:
         fit = f"with at least {entities} entities" if entities else "at all"
         typer.echo(f"warning: there are no more rows {fit} of {', '.join(lacking)}", err=True)
+
+
+@app.command()
+def translate(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="The folder of a step, or a JSONL file.")],
+    to: Annotated[list[str], typer.Option(help="A language to translate into; can be given several times.")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="The folder to write: rows, provenance and step.json.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A hub id or folder; with {source} and {target} in it, a model for each pair.")
+    ] = None,
+    export: Annotated[Path | None, typer.Option(help="Only write the texts, for a service outside.")] = None,
+    translations: Annotated[Path | None, typer.Option(help="That file with its translations filled in.")] = None,
+    partial: Annotated[bool, typer.Option("--partial", help="Some translations may be missing.")] = False,
+    method: Annotated[Method, typer.Option(help="How entities are carried over.")] = Method.both,
+    language: Annotated[str | None, typer.Option(help="The language of rows that name none.")] = None,
+    vectors: Annotated[
+        str | None, typer.Option(help="A multilingual encoder (hub id or folder), for words that mean the same.")
+    ] = None,
+    keep: Annotated[bool, typer.Option(help="Write the rows themselves beside their translations.")] = True,
+    beams: Annotated[int, typer.Option(min=1, help="Beams of the search; 1 is greedy.")] = 4,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1.")] = "cpu",
+    skip_bad: SkipBad = False,
+) -> None:
+    """Translate rows, by a model here or a service outside, and carry their entities over."""
+    from babelens.build.projection_vectors import encoder_vectors
+    from babelens.build.rows import Bad, digest_of, read_input
+    from babelens.build.step import Step, run_step
+    from babelens.build.translate import BLOCK, translation_step
+    from babelens.build.translate_handoff import read_translations, requests, write_requests
+    from babelens.build.translate_texts import METHODS
+    from babelens.build.translators import load_translator
+
+    if sum(given is not None for given in (model, export, translations)) != 1:
+        raise typer.BadParameter("expected one of --model, --export and --translations")
+    if (out is None) != (export is not None):
+        raise typer.BadParameter("expected --out, but with --export, which writes one file only", param_hint="--out")
+    given, carrying = read_input(source), METHODS[method.value]
+    rows = (row for row in given.rows() if not isinstance(row, Bad))
+    if export is not None:
+        written = write_requests(export, requests(rows, to, carrying=carrying, language=language))
+        typer.echo(f"{written:,} texts in {export}")
+        return
+    options: dict[str, object] = {
+        "to": to,
+        "method": method.value,
+        "language": language,
+        "vectors": vectors,
+        "keep": keep,
+    }
+    versions: dict[str, str] = {}
+    if translations is not None:
+        asked = requests(rows, to, carrying=carrying, language=language)
+        translator = read_translations(translations, asked, partial=partial)
+        options |= {"translations": digest_of(translations), "partial": partial}
+    else:
+        from importlib.metadata import version
+
+        translator = load_translator(str(model), device=device, beams=beams)
+        options |= {"model": model, "beams": beams}
+        versions = {name: version(name) for name in ("torch", "transformers")}
+    meaning = None if vectors is None else encoder_vectors(vectors, device=device)
+    take = translation_step(translator, to, carrying=carrying, language=language, vectors=meaning, keep=keep)
+    with counting("rows") as tell:
+        summary = run_step(
+            Step("translate", options, versions), given, Path(str(out)), take, skip_bad=skip_bad, block=BLOCK, tell=tell
+        )
+    tell_summary(summary)
 
 
 @app.command()
