@@ -98,7 +98,12 @@ def experiment(
         if any(value.model for grid in chosen.grids for axis in grid.axes for value in axis.variants()):
             raise InputError(f"--system: {chosen.name} names its systems itself; --only takes some of them")
         chosen = replace(chosen, base=replace(chosen.base, model=system))
+    wanted = list(points(chosen, _only(only or [])))
+    if not wanted:
+        raise InputError(f"--only: expected values of one cell at least, found none with {' and '.join(only or [])}")
     place = out or Path("runs") / "experiments" / chosen.name
+    if place.exists() and not place.is_dir():
+        raise InputError(f"--out {place}: expected a folder, found a file")
     built_in = not (data or train_file or valid_file or test_file)
     options: dict[str, Any] = {
         "--data": data,
@@ -131,7 +136,7 @@ def experiment(
         file=file,
         material=_material(place, data, train_file, valid_file, test_file, also, types, images, built_in),
         points=list(points(chosen)),
-        chosen=list(points(chosen, _only(only or []))),
+        chosen=wanted,
         seeds=range(1, (seeds or chosen.seeds) + 1),
         out=place,
         protocol=Protocol(device=device, published=protocol == "published"),
@@ -141,6 +146,7 @@ def experiment(
         command=["babelens", *told],
         notes=note or (),
     )
+    campaign.check()
     campaign.claim()
     if listed:
         for line in campaign.commands(["babelens", *told]):
@@ -171,7 +177,7 @@ def _only(only: list[str]) -> dict[str, list[str]]:
         axis, equals, names = entry.partition("=")
         if not (axis and equals and names):
             raise InputError(f"--only: expected AXIS=VALUE,VALUE such as system=bert,2m-ner, found {entry!r}")
-        wanted.setdefault(axis, []).extend(name.strip() for name in names.split(","))
+        wanted.setdefault(axis, []).extend(name.strip() for name in names.split(",") if name.strip())
     return wanted
 
 
@@ -183,15 +189,18 @@ def _write_built_in(place: Path, rows: int) -> None:
     """
     from babelens.data.postcards import write_postcards
     from babelens.evaluation.demo import sizes_for
+    from babelens.experiments.folder_claim import CLAIM
     from babelens.schema import InputError
     from babelens.training.claim import locked
 
     corpus, size = place / "postcards", place / "postcards.rows"
     place.mkdir(parents=True, exist_ok=True)
-    if (place / "claim.json").is_file():
-        if not size.is_file() or size.read_text(encoding="utf-8") != str(rows):
+    if (place / CLAIM).is_file():
+        before = f"--rows {size.read_text(encoding='utf-8')}" if size.is_file() else "--data"
+        if before != f"--rows {rows}":
             raise InputError(
-                f"{place}: expected the data of the runs that stand here, found others; choose a new --out"
+                f"{place}: expected the data of the runs that stand here ({before}), found --rows {rows}; choose a new "
+                "--out"
             )
         return
     with locked(place):

@@ -1,6 +1,7 @@
 """What the page of mistakes adds to the style sheet of reports."""
 
 MISTAKES_STYLE = """
+table{border-collapse:separate;border-spacing:0}
 th,td{padding:.4rem .6rem}
 thead th{white-space:normal}
 thead th,caption{text-wrap:balance}

@@ -1,8 +1,6 @@
 """All runs of an experiment: what is done is kept, what is left is run here, side by side, or listed for elsewhere."""
 
-import json
 import os
-import platform
 import shlex
 import subprocess
 import sys
@@ -14,8 +12,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from babelens.experiments.folder_claim import claim_folder
 from babelens.experiments.material import Material
-from babelens.experiments.plan import Experiment, PlanError, Point
+from babelens.experiments.plan import Experiment, Point
 from babelens.experiments.protocol import RECORD, Protocol, carry_out, plan_of, read_record
 from babelens.experiments.results import Cell, Run
 from babelens.models.encoders import Encoders
@@ -25,7 +24,6 @@ from babelens.training.errors import DiskFull, Interrupted
 from babelens.training.guards import stop_signals
 from babelens.training.progress import ConsoleReport
 from babelens.training.recipe import Recipe
-from babelens.training.state import write_json
 
 
 @dataclass(frozen=True)
@@ -63,6 +61,26 @@ class Campaign:
     command: Sequence[str] = ()
     notes: Sequence[str] = ()
 
+    def check(self) -> None:
+        """See that one of the chosen cells at least can be planned, before anything is written.
+
+        So a slip in the command or in the data, which would fail all runs, is told of at once. What fails some cells
+        alone is left out with its reason when its turn comes.
+
+        Raises:
+            InputError: none can be; why the first of them cannot.
+        """
+        slip: InputError | None = None
+        for point in self.chosen:
+            try:
+                recipe = self.recipe(Job(point, self.seeds[0]))
+                plan_of(self.experiment, point, recipe, self.material, self.protocol)
+                return
+            except InputError as error:
+                slip = slip or error
+        if slip is not None:
+            raise slip
+
     def claim(self) -> None:
         """Write down with what the runs of a folder are made, or see that they are made with the same.
 
@@ -79,24 +97,7 @@ class Campaign:
             "encoders": self.encoders,
             "protocol": "published" if self.protocol.published else "ours",
         }
-        path = self.out / "claim.json"
-        self.out.mkdir(parents=True, exist_ok=True)
-        beside = self.out / f".claim.{platform.node()}.{os.getpid()}"
-        write_json(beside, now)
-        try:
-            os.link(beside, path)  # of several machines that begin at once, one is the first
-        except FileExistsError:
-            pass
-        finally:
-            beside.unlink(missing_ok=True)
-        try:
-            before = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise PlanError(f"{path}: expected what the runs here are made with ({error})") from error
-        if changed := [name for name, value in now.items() if before.get(name) != value]:
-            raise PlanError(
-                f"{self.out}: expected the {changed[0]} of the runs that stand here, found another; choose a new --out"
-            )
+        claim_folder(self.out, now)
 
     def jobs(self, points: Sequence[Point] | None = None) -> Iterator[Job]:
         """All runs, seed by seed, so that a campaign that is stopped early has something of every cell."""
@@ -170,9 +171,9 @@ class Campaign:
                 raise Interrupted(f"{job.key}: stopped; what is done is kept: run the same command to go on") from error
             except DiskFull:
                 raise
-            except Exception:
+            except Exception as error:
                 failed += 1
-                told = _reason(self.folder(job))
+                told = str(error) if isinstance(error, InputError) else _reason(self.folder(job))
                 console.print(f"{number}/{len(left)} {job.key}: not run: {told}", highlight=False, markup=False)
                 continue
             console.print(_line(number, len(left), job, done, started), highlight=False, markup=False)
@@ -188,6 +189,9 @@ class Campaign:
         left, started = len(waiting), time.monotonic()
         running: dict[int, tuple[subprocess.Popen[bytes], Job]] = {}
         failed = finished = 0
+        if left:
+            logs = self.out / "runs" / "KEY" / "log.txt"
+            console.print(f"{left} runs, {jobs} side by side; what each says: {logs}", highlight=False, markup=False)
         with stop_signals() as stopped:
             try:
                 while (waiting or running) and not stopped():
@@ -266,14 +270,16 @@ def _share(place: int, jobs: int, device: str | None) -> Mapping[str, str]:
 
 
 def _reason(folder: Path, *, crashed: bool = False) -> str:
-    """Why a run is not done, as far as its folder tells; of one that `crashed`, the last line of its log."""
+    """Why a run is not done, as far as its folder tells; of one that `crashed`, the last error in its log, or line."""
     path = folder / "reason.txt"
     if path.is_file():
         return path.read_text(encoding="utf-8").strip()
     log = folder / "log.txt"
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.is_file() else []
     if crashed and lines:
-        return lines[-1]
+        # Another process may be at work there and write on.
+        told = next((line for line in reversed(lines) if line.startswith("error: ")), lines[-1])
+        return told.removeprefix("error: ")
     return "begun, not finished" if (folder / "training").is_dir() else "not run yet"
 
 
@@ -282,7 +288,8 @@ def _line(number: int, total: int, job: Job, run: Run, started: float) -> str:
     rest = spent / number * (total - number)
     scores = ", ".join(f"{name} {reading.published['micro']['f1']:.2f}" for name, reading in run.readings.items())
     tests = f"; test F1: {scores}" if scores else ""
+    left = f"; about {max(1, round(rest / 60))} min left" if number < total else ""
     return (
         f"{number}/{total} {job.key}: validation F1 {run.validation_f1:.2f} (epoch {run.epoch} of {run.epochs}, "
-        f"{run.seconds:.0f} s){tests}; about {rest / 60:.0f} min left"
+        f"{run.seconds:.0f} s){tests}{left}"
     )

@@ -1,7 +1,7 @@
 """An experiment as data: axes of variants, whose product with the seeds are the runs."""
 
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from itertools import product
 from pathlib import Path
@@ -228,34 +228,60 @@ def read_experiment(name: str) -> tuple[Experiment, Path]:
         PlanError: there is none, or a field is unknown or of the wrong type.
     """
     path = Path(name) if name.endswith(".toml") else known_experiments().get(name)
-    if path is None or not path.is_file():
+    if path is None:
         known = ", ".join(known_experiments())
         raise PlanError(f"expected an experiment ({known}) or a TOML file, found {name!r}")
+    if not path.is_file():
+        raise PlanError(f"{path}: expected the TOML file of an experiment, found no such file")
     try:
         plain = tomllib.loads(path.read_text(encoding="utf-8"))
         found = msgspec.convert({"name": path.stem, **plain}, Experiment)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+        _check(found)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError, PlanError) as error:
         raise PlanError(f"{path}: {error}") from error
-    _check(found)
     return found, path
 
 
 def _check(experiment: Experiment) -> None:
-    """See that what an experiment compares is there.
+    """See that there are cells, and that what is compared and shown in tables is among them.
 
     Raises:
         PlanError: it is not.
     """
     cells = [point.labels for point in points(experiment)]
+    if not cells:
+        raise PlanError("grids: expected at least one cell, found none")
+    axes = dict.fromkeys(axis for cell in cells for axis in cell)
     for family in experiment.families:
+        _known(f"family {family.name}", "an axis", (family.axis, *family.where), axes)
         own = [cell for cell in cells if family.where.items() <= cell.items() and family.axis in cell]
         names = [cell[family.axis] for cell in own]
+        if not names:
+            raise PlanError(f"family {family.name}: expected a cell with the labels of `where`, found none")
         if len(set(names)) != len(names):
             raise PlanError(f"family {family.name}: expected `where` to leave one cell for each {family.axis}")
-        for name in (family.subject, *(family.against or ())):
-            if name not in names:
-                known = ", ".join(names) or "no cell"
-                raise PlanError(f"family {family.name}: expected of {known}, found {name!r} on {family.axis}")
+        _known(f"family {family.name}", f"a value of {family.axis}", (family.subject, *(family.against or ())), names)
+    for contrast in experiment.contrasts:
+        for term, _ in contrast.weighted():
+            if sum(term.labels.items() <= cell.items() for cell in cells) != 1:
+                raise PlanError(f"contrast {contrast.name}: expected the labels of one cell, found {term}")
+    for table in experiment.tables:
+        _known("tables: rows", "an axis", (name for name in table.rows if name != "test"), axes)
+        _known("tables: where", "an axis", table.where, axes)
+    values = dict.fromkeys(label for cell in cells for label in cell.values())
+    _known("twins", "a value of an axis", (*experiment.twins, *experiment.twins.values()), values)
+
+
+def _known(where: str, what: str, names: Iterable[str], known: Iterable[str]) -> None:
+    """See that names are among those that there are.
+
+    Raises:
+        PlanError: one is not.
+    """
+    known = list(known)
+    for name in names:
+        if name not in known:
+            raise PlanError(f"{where}: expected {what} ({', '.join(known)}), found {name!r}")
 
 
 def points(experiment: Experiment, only: Mapping[str, Sequence[str]] | None = None) -> Iterator[Point]:
@@ -275,10 +301,9 @@ def points(experiment: Experiment, only: Mapping[str, Sequence[str]] | None = No
             if found.setdefault(point.key, point) != point:
                 raise PlanError(f"{experiment.name}: two cells called {point.key}")
     for axis, names in (only or {}).items():
-        known = list(dict.fromkeys(point.labels[axis] for point in found.values() if axis in point.labels))
-        if wrong := [name for name in names if name not in known]:
-            expected = ", ".join(known) or ", ".join(dict.fromkeys(a for p in found.values() for a in p.labels))
-            raise PlanError(f"--only {axis}: expected of {expected}, found {', '.join(wrong)}")
+        _known("--only", "an axis", [axis], dict.fromkeys(name for point in found.values() for name in point.labels))
+        known = dict.fromkeys(point.labels[axis] for point in found.values() if axis in point.labels)
+        _known(f"--only {axis}", "a value", names, known)
     for point in found.values():
         if all(point.labels.get(axis) in names for axis, names in (only or {}).items()):
             yield point

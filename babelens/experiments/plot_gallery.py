@@ -108,7 +108,7 @@ class Gallery:
 
     def _draw_gains(self, panels: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]], title: str) -> Plot:
         controls = dict.fromkeys(one for some in self.arrangement.controls.values() for one in some if ":" not in one)
-        references = marks([TWIN, *(f"{control} pictures" for control in controls)])
+        references = marks([_over(TWIN), *(_over(f"{control} pictures") for control in controls)])
         note = f"Differences are between runs of one seed. {self.arrangement.rows} {self.note}".rstrip()
         return draw_gains(panels, title=title, references=references, note=note)
 
@@ -118,10 +118,10 @@ class Gallery:
             own = self._by_seed(cell, test, path)
             others: dict[str, dict[int, float]] = {}
             if (twin := self._twin(cell)) is not None:
-                others[TWIN] = self._by_seed(twin, test, path)
+                others[_over(TWIN)] = self._by_seed(twin, test, path)
             for control, name in self.arrangement.controls[test].items():
                 if ":" not in control:
-                    others[f"{control} pictures"] = self._by_seed(cell, name, path)
+                    others[_over(f"{control} pictures")] = self._by_seed(cell, name, path)
             gains = {name: [own[seed] - other[seed] for seed in own if seed in other] for name, other in others.items()}
             if kept := {name: some for name, some in gains.items() if some}:
                 found[self.arrangement.series(cell)] = kept
@@ -279,6 +279,10 @@ class Gallery:
         """The types or languages of a test, in order."""
         readings = [run.readings[test].published for cell in cells for run in cell.runs if test in run.readings]
         return list(dict.fromkeys(part for reading in readings for part in reading.get(kind, {})))
+
+
+def _over(reference: str) -> str:
+    return f"over {'its ' if reference == TWIN else ''}{reference}"
 
 
 def _validation(cell: Cell) -> list[float]:

@@ -142,7 +142,8 @@ def draw_curves(
         lowest = axis_floor(
             value for runs in panels[panel].values() for run in runs for value in run.values() if math.isfinite(value)
         )
-        axes.set_ylim(bottom=lowest)
+        highest = axes.get_ylim()[1]
+        axes.set_ylim(lowest, highest + 0.03 * (highest - lowest))
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
         axes.set_xlabel(x)
         axes.set_ylabel(axis_label((y or {}).get(panel, panel), lowest))

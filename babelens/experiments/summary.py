@@ -62,7 +62,7 @@ def gather(campaign: Campaign, sources: Mapping[str, SourceComparison]) -> Resul
             measures[name] = [estimate.to_dict() for estimate in made]
     if sources:
         measures["sources"] = {name: comparison.to_dict() for name, comparison in sources.items()}
-    words = (" ".join(experiment.about.split()), _declared(experiment.declared), *campaign.notes)
+    words = (" ".join(experiment.about.split()), _system(campaign), _declared(experiment.declared), *campaign.notes)
     return Results(
         experiment=experiment.name,
         title=experiment.title,
@@ -84,6 +84,13 @@ def compare_all_sources(cells: Sequence[Cell], runs: Runs) -> dict[str, SourceCo
     """How hard each source is for each cell, on the test part."""
     read = {" ".join(cell.labels.values()): runs.by_seed(cell, "test") for cell in cells}
     return {name: compare_sources(outcomes) for name, outcomes in read.items() if outcomes}
+
+
+def _system(campaign: Campaign) -> str:
+    """Which system all cells are of, where no label says so."""
+    models = {point.variant.model for point in campaign.points}
+    model = models.pop() if len(models) == 1 else None
+    return f"System: {Path(model).stem if model.endswith('.toml') else model}." if model else ""
 
 
 def _declared(text: str) -> str:
@@ -117,18 +124,33 @@ def summarise_campaign(campaign: Campaign, console: Console) -> list[str]:
         console.print(shown)
     for line in told(results):
         console.print(line, highlight=False, markup=False)
-    write_tables(out / "tables", tables)
+    written = write_tables(out / "tables", tables)
     if sources:
-        write_text(out / "tables" / "sources.md", _sources_page(sources))
+        written.append(out / "tables" / "sources.md")
+        write_text(written[-1], _sources_page(sources))
     lines = [f"results: {out / 'results.json'}", f"tables:  {out / 'tables'}"]
     runs = Runs(out / "runs")
     try:
-        write_plots(out / "plots", results, runs.by_seed, campaign.experiment.twins)
-        lines.append(f"plots:   {out / 'plots'}")
+        drawn = write_plots(out / "plots", results, runs.by_seed, campaign.experiment.twins)
+        written += [path for plot in drawn for path in (plot.png, plot.svg)]
+        lines.append(f"plots:   {out / 'plots'}" if drawn else "no plots: there are no figures yet")
     except InputError as error:
         lines.append(f"no plots: {error}")
-    lines += write_pages(campaign, results, runs)
+    pages = write_pages(campaign, results, runs)
+    written += [page for page, problem in pages.items() if problem is None]
+    lines += [f"report:  {page}" if problem is None else f"no page: {problem}" for page, problem in pages.items()]
+    _forget_earlier(out, written)
     return lines
+
+
+def _forget_earlier(out: Path, written: Sequence[Path]) -> None:
+    """Remove what an earlier summary, of fewer runs, wrote and this one did not; nobody else's files."""
+    listed, now = out / "summary.txt", sorted(path.relative_to(out).as_posix() for path in written)
+    before = listed.read_text(encoding="utf-8").splitlines() if listed.is_file() else []
+    for name in before:
+        if name not in now:
+            (out / name).unlink(missing_ok=True)
+    write_text(listed, "".join(f"{name}\n" for name in now))
 
 
 def _sources_page(compared: Mapping[str, SourceComparison]) -> str:
@@ -160,8 +182,8 @@ def told(results: Results) -> Iterator[str]:
             )
 
 
-def write_pages(campaign: Campaign, results: Results, runs: Runs) -> list[str]:
-    """A page of mistakes for each cell that has a twin, or else for the best one; returns what to say of them.
+def write_pages(campaign: Campaign, results: Results, runs: Runs) -> dict[Path, str | None]:
+    """A page of mistakes for each cell that has a twin, or else for the best one; returns why one was not written.
 
     The best is that of the best validation F1 among those that were read on most rows. Of several seeds the one in the
     middle by validation is shown.
@@ -171,16 +193,16 @@ def write_pages(campaign: Campaign, results: Results, runs: Runs) -> list[str]:
     paired = [(cell, twin) for cell in cells if (twin := _twin(cell, cells, twins)) is not None]
     if not paired and cells:
         paired = [(max(cells, key=_standing), None)]
-    lines = []
+    pages: dict[Path, str | None] = {}
     for cell, twin in paired:
         run = _middle(cell)
         page = campaign.out / "reports" / f"{run.folder}.html"
         try:
             _write_page(page, campaign, cell, run, twin, runs)
-            lines.append(f"report:  {page}")
+            pages[page] = None
         except InputError as error:
-            lines.append(f"no page of {run.folder}: {error}")
-    return lines
+            pages[page] = f"{run.folder}: {error}"
+    return pages
 
 
 def _standing(cell: Cell) -> tuple[int, float]:
@@ -201,6 +223,11 @@ def _middle(cell: Cell) -> Run:
     return ordered[(len(ordered) - 1) // 2]
 
 
+def _standing_of(runs: int) -> str:
+    """Which one of several runs is shown, in words."""
+    return "" if runs == 1 else f", the {'lower' if runs == 2 else 'middle'} one of {runs} on validation"
+
+
 def _write_page(page: Path, campaign: Campaign, cell: Cell, run: Run, twin: Cell | None, runs: Runs) -> None:
     name = next(iter(run.readings))
     point = next(point for point in campaign.points if point.labels == cell.labels)
@@ -217,7 +244,7 @@ def _write_page(page: Path, campaign: Campaign, cell: Cell, run: Run, twin: Cell
     corpus = disguise(corpus.pairs() if recipe.training.pictures == "pairs" else corpus, test.pictures)
     pictures = _Pictures(corpus, outcomes)
     against = "" if twin is None else f" Its twin without pictures is {' '.join(twin.labels.values())}."
-    shown = f"Seed {run.seed} of {len(cell.runs)}, the middle one on validation."
+    shown = f"Seed {run.seed}{_standing_of(len(cell.runs))}, read on {name}."
     write_mistakes_page(
         page,
         outcomes,

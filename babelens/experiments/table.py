@@ -187,7 +187,7 @@ def _with_best(block: Sequence[Row], columns: Sequence[str]) -> Iterator[Row]:
     best: dict[str, str] = {}
     for column in columns:
         means = [value.mean for row in block if (value := row.figures[column].value) is not None]
-        if ranked(column) and len(means) > 1:
+        if ranked(column) and len({printed(column, mean) for mean in means}) > 1:
             best[column] = printed(column, max(means))
     for row in block:
         figures = {

@@ -144,14 +144,15 @@ def _place(labels: dict[str, str], comparison: Comparison) -> tuple:
 def _family(table: Table, family: str, own: list[Comparison], found: list[Comparison]) -> str:
     members = [one for one in table.results.comparisons if one.family == family]
     size = sum(not one.cleaned for one in members) or len(members)
-    how = f"adjusted p < {LEVEL}, two-sided bootstrap, Holm"
+    # Holm counts what is declared and was not run as not significant (see `compare_families`).
+    how = f"adjusted p < {LEVEL}, two-sided bootstrap, Holm over all that"
     apart = "; on cleaned rows corrected apart" if any(one.cleaned for one in own) else ""
-    of = f'of the family "{family}"'
     if not found:
-        return f"None of the {size} differences {of} is significant ({how}{apart})."
+        none = f"None of the {size} differences run" if size > 1 else "No difference (of the one run)"
+        return f'{none} of the family "{family}" is significant ({how} it declares{apart}).'
     subjects = {" ".join(label for axis, label in one.system.items() if one.baseline.get(axis) != label) for one in own}
     subject = subjects.pop() if len(subjects) == 1 else "what it is compared with"
-    return f"differs from {subject} ({how} over {size} differences {of}{apart})."
+    return f'differs from {subject} ({how} the family "{family}" declares{apart}).'
 
 
 def _reasons(table: Table, made: Notes) -> None:
@@ -165,12 +166,18 @@ def _reasons(table: Table, made: Notes) -> None:
     made.lines.extend(Note(str(number), text) for text, number in numbers.items())
     for cell in table.left_out:
         named = ", ".join(cell.labels[axis] for axis in table.axes if axis in cell.labels)
-        made.lines.append(Note("", f"{named}: not run: {_reason(cell.reason)}"))
+        made.lines.append(Note("", f"{named}: {_not_run(cell.reason)}"))
 
 
 def _why(row: Row, asked: int) -> str:
-    told = f"{row.runs} of {asked} seeds" if row.runs else "not run"
-    return f"{told}: {_reason(row.reason)}"
+    if row.runs:
+        return f"{row.runs} of {asked} seeds: {_reason(row.reason)}"
+    return _not_run(row.reason)
+
+
+def _not_run(reason: str | None) -> str:
+    told = _reason(reason)
+    return told if told.startswith("not run") else f"not run: {told}"
 
 
 def _reason(reason: str | None) -> str:

@@ -139,13 +139,57 @@ def test_a_file_that_is_no_experiment_is_told_of(tmp_path, text, told):
     assert "mine.toml" in str(found.value) or "axis" in str(found.value)
 
 
+SOUND = """
+title = "x"
+[[grids]]
+[[grids.axes]]
+name = "batch"
+sets = "training.batch"
+values = [16, 64]
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('[[tables]]\nrows = ["bach"]', r"tables: rows: expected an axis \(batch\), found 'bach'"),
+        ('[[tables]]\nrows = ["batch"]\nwhere = { data = "All" }', "tables: where: expected an axis"),
+        ('[[families]]\nname = "f"\naxis = "bach"\nsubject = "64"', "family f: expected an axis"),
+        ('[[families]]\nname = "f"\naxis = "batch"\nsubject = "65"', r"a value of batch \(16, 64\), found '65'"),
+        ('[[families]]\nname = "f"\naxis = "batch"\nsubject = "64"\nwhere = { batch = "1" }', "found none"),
+        (
+            '[[contrasts]]\nname = "c"\nplus = [{ labels = { batch = "16" } }]\nminus = [{ labels = { batch = "6" } }]',
+            "contrast c: expected the labels of one cell, found batch = 6, on test",
+        ),
+        ('[twins]\n"16" = "none"', "twins: expected a value of an axis"),
+    ],
+)
+def test_what_names_no_cell_is_told_of_before_anything_runs(tmp_path, text, told):
+    file = tmp_path / "mine.toml"
+    file.write_text(SOUND, encoding="utf-8")
+    read_experiment(str(file))
+    file.write_text(f"{SOUND}\n{text}\n", encoding="utf-8")
+    with pytest.raises(PlanError, match=told) as found:
+        read_experiment(str(file))
+    assert str(found.value).startswith(str(file))
+
+
+def test_an_experiment_without_cells_is_none(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text(SOUND.replace("[16, 64]", "[]"), encoding="utf-8")
+    with pytest.raises(PlanError, match="at least one cell"):
+        read_experiment(str(file))
+
+
 def test_what_is_not_there_is_told_of_with_what_is():
     with pytest.raises(PlanError, match="table5"):
         read_experiment("table55")
+    with pytest.raises(PlanError, match=r"nowhere\.toml: expected the TOML file of an experiment, found no such file"):
+        read_experiment("nowhere.toml")
     experiment, _ = read_experiment("table9")
     with pytest.raises(PlanError, match="2m-ner-without-clip"):
         list(points(experiment, {"system": ["bert"]}))
-    with pytest.raises(PlanError, match="system"):
+    with pytest.raises(PlanError, match=r"--only: expected an axis \(.*system.*\), found 'data'"):
         list(points(experiment, {"data": ["All"]}))
 
 

@@ -100,7 +100,7 @@ def test_an_experiment_has_all_plots_that_there_are_figures_for(tmp_path: Path) 
     )
     found = {one.name: words(one.svg) for one in drawn}
     assert {"An experiment: F1", "All", "German", "2m-ner", "2m-ner-text", "71.0 ± 0.0", "60.0"} <= found["f1"]
-    assert {"text-only twin", "blank pictures", "gain in F1 (points)"} <= found["gain"]
+    assert {"over its text-only twin", "over blank pictures", "gain in F1 (points)"} <= found["gain"]
     assert "noise:1 pictures" not in found["gain"]
     assert {"severity of noise at test", "0", "1", "3"} <= found["f1-by-noise-at-test"]
     assert {"F1 on validation", "loss: crf", "epoch"} <= found["learning-curves-all"]
@@ -143,8 +143,10 @@ def test_gains_are_differences_of_runs_of_one_seed(monkeypatch: pytest.MonkeyPat
     own = Cell({"system": "big"}, [seen(1, 80.0), seen(2, 82.0), seen(3, 9.0)])
     twin = Cell({"system": "small"}, [seen(2, 75.0), seen(1, 79.0)])
     write_plots(tmp_path, results(own, twin), no_outcomes, {"big": "small"})
-    assert asked["An experiment: gain by the picture"] == {"": {"big": {"text-only twin": [1.0, 7.0]}}}
-    assert asked["An experiment: gain by the picture, by type"]["PER"] == {"big": {"text-only twin": [1.0, 7.0]}}
+    assert asked["An experiment: gain by the picture"] == {"": {"big": {"over its text-only twin": [1.0, 7.0]}}}
+    assert asked["An experiment: gain by the picture, by type"]["PER"] == {
+        "big": {"over its text-only twin": [1.0, 7.0]}
+    }
 
 
 def test_sweeps_are_on_validation_where_no_test_was_read(tmp_path: Path) -> None:

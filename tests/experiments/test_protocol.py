@@ -11,6 +11,7 @@ from babelens.experiments.reading import outcomes_file, seqeval_f1, summarise_re
 from babelens.experiments.results import read_results
 from babelens.schema import Entity, InputError, write_tags
 from babelens.scoring.outcomes import Outcome, read_outcomes
+from babelens.training.claim import locked
 
 SMALL = (
     "--set=model.backbone.text.hidden=4",
@@ -110,11 +111,85 @@ def test_outcomes_say_all_that_analyses_ask_for(plan, data):
     assert {outcome.status for outcome in outcomes} == {"none"}
 
 
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (("--set", "training.epoch=2"), "unknown field `epoch`"),
+        (("--set", "nothing"), "--set: expected path=value"),
+        (("--also", "both=nowhere"), "nowhere: expected a file or a data directory"),
+        (("--also", "test={data}"), "--also test: expected a name that no test of the experiment has"),
+        (("--only", "data=fr", "--only", "system=none"), "--only system: expected a value"),
+    ],
+)
+def test_a_slip_that_fails_all_runs_is_told_of_before_anything_is_written(plan, data, capsys, more, told):
+    assert run(plan, data, *(word.format(data=data) for word in more)) == 1
+    assert told in capsys.readouterr().err
+    assert not (plan.parent / "out").exists()
+
+
+def test_a_test_part_that_cannot_be_read_is_told_of_before_anything_is_written(plan, data, capsys):
+    (data / "en" / "test.txt").write_text("Anna\tQ-PER\n", encoding="utf-8")
+    assert run(plan, data) == 1
+    told = capsys.readouterr().err
+    assert "test.txt:1: expected O or one of" in told and "not run" not in told
+    assert not (plan.parent / "out").exists()
+
+
+def test_a_folder_in_which_nothing_was_trained_can_be_had_again(plan, data, capsys):
+    assert run(plan, data, "--list", "--set", "training.rate=0.5") == 0
+    capsys.readouterr()
+    assert run(plan, data, "--list") == 1
+    told = capsys.readouterr().err
+    claim = plan.parent / "out" / "claim.json"
+    assert "training.rate=0.5)" in told and f"or remove {claim}" in told
+    claim.unlink()
+    assert run(plan, data, "--list") == 0
+
+
+def test_a_run_that_another_process_is_at_says_so(plan, data, capsys):
+    only = ("--only", "data=en", "--only", "system=bert-crf", "--seeds", "1")
+    folder = plan.parent / "out" / "runs" / "en+bert-crf+seed-1"
+    folder.mkdir(parents=True)
+    with locked(folder):
+        assert run(plan, data, *only) == 1
+    assert "not run: " + str(folder) + ": another process trains here" in capsys.readouterr().err
+    assert run(plan, data, *only) == 0
+
+
+def test_a_summary_leaves_nothing_of_an_earlier_one(plan, data):
+    only = ("--only", "data=en", "--only", "system=bert-crf")
+    assert run(plan, data, *only, "--seeds", "1") == 0
+    out = plan.parent / "out"
+    old = [out / "plots" / "old.png", out / "reports" / "old.html", out / "tables" / "mine-2.md"]
+    own = out / "tables" / "notes.md"  # of a person: stays
+    for path in (*old, own):
+        path.write_text("x", encoding="utf-8")
+    with (out / "summary.txt").open("a", encoding="utf-8") as listed:
+        listed.writelines(f"{path.relative_to(out)}\n" for path in old)
+    assert run(plan, data, *only, "--seeds", "1", "--summary") == 0
+    assert own.is_file() and not any(path.exists() for path in old)
+    assert [path.name for path in (out / "reports").iterdir()] == ["en+bert-crf+seed-1.html"]
+    assert all((out / name).is_file() for name in (out / "summary.txt").read_text(encoding="utf-8").splitlines())
+    assert "Seed 1, read on test." in (out / "reports" / "en+bert-crf+seed-1.html").read_text(encoding="utf-8")
+
+
+def test_the_system_of_all_cells_is_named(plan, data):
+    plan.write_text(
+        plan.read_text().replace('[[grids]]\n', '[base]\nname = "base"\nmodel = "bilstm-crf"\n[[grids]]\n', 1)
+        .split('[[grids.axes]]\nname = "system"')[0],
+        encoding="utf-8",
+    )  # fmt: skip
+    assert run(plan, data, "--only", "data=en", "--seeds", "1") == 0
+    assert read_results(plan.parent / "out" / "results.json").notes == ["System: bilstm-crf."]
+
+
 def test_another_recipe_does_not_pass_for_a_run_that_is_done(plan, data, capsys):
     only = ("--only", "data=en", "--only", "system=bert-crf", "--seeds", "1")
     assert run(plan, data, *only) == 0
     assert run(plan, data, *only, "--set", "training.rate=0.5") == 1
-    assert "expected the settings of the runs that stand here" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "expected the settings of the runs that stand here (" in told and "training.rate=0.5; choose a new" in told
+    assert "or remove" not in told
     plan.write_text(plan.read_text().replace('["en"]', '["de"]'))
     assert run(plan, data, *only) == 1
     assert "a plan with another variant" in capsys.readouterr().err

@@ -93,15 +93,17 @@ def test_notes_tell_seeds_reasons_and_the_family():
     assert notes["1"] == "2 of 3 seeds: seed 3: out of memory."
     assert notes["2"] == "not run: out of memory."
     assert notes["†"].startswith("differs from 2m-ner (adjusted p < 0.05")
-    assert f'2 differences of the family "{FAMILY}"' in notes["†"]
+    assert f'Holm over all that the family "{FAMILY}" declares' in notes["†"]
     assert any(note.startswith("Mean and standard deviation (n - 1) over 3 seeds where") for note in notes.values())
 
 
 def test_no_significant_difference_is_said_so():
     weak = msgspec.structs.replace(SYSTEMS, comparisons=[comparison("bert-crf", 0.05)])
     text = markdown(make_table(weak, Layout(("system",))))
-    assert f'None of the 1 differences of the family "{FAMILY}" is significant' in text
+    assert f'No difference (of the one run) of the family "{FAMILY}" is significant' in text
     assert "†" not in text
+    weak = msgspec.structs.replace(SYSTEMS, comparisons=[comparison("bert-crf", 0.05), comparison("umt", 0.2)])
+    assert "None of the 2 differences run of the family" in markdown(make_table(weak, Layout(("system",))))
 
 
 def test_each_family_has_a_sign_of_its_own():
@@ -121,17 +123,25 @@ def test_one_seed_has_no_spread():
     assert "±" not in text and "One seed: no spread is known" in text
 
 
-def test_the_best_of_each_block_is_bold_and_ties_are_as_well():
+def test_what_was_not_run_yet_is_said_once():
+    table = make_table(results(cell(70.0, system="a"), Cell({"system": "b"}), seeds=1), Layout(("system",)))
+    assert notes_of(table)["1"] == "not run yet."
+
+
+def test_the_best_of_each_block_is_bold_and_ties_are_as_well_unless_all_are_alike():
     cells = [
         cell(70.0, data="A", system="x"),
         cell(70.001, data="A", system="y"),
+        cell(60.0, data="A", system="z"),
         cell(50.0, data="B", system="x"),
         cell(49.0, data="B", system="y"),
         cell(90.0, data="C", system="x"),
+        cell(80.0, data="D", system="x"),
+        cell(80.001, data="D", system="y"),
     ]
     table = make_table(results(*cells, seeds=1), Layout(("data", "system")))
-    assert [row.figures["micro.f1"].best for row in table.rows] == [True, True, True, False, False]
-    assert [len(block) for block in table.blocks] == [2, 2, 1]
+    assert [row.figures["micro.f1"].best for row in table.rows] == [True, True, False, True, *[False] * 4]
+    assert [len(block) for block in table.blocks] == [3, 2, 1, 2]
 
 
 def test_seconds_have_no_best():
