@@ -19,10 +19,10 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 # One thread for each test worker: more of them fight over the same cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: help setup demo test test-long check format bench docs minilm clean
+.PHONY: help setup demo test test-long test-annotation check format bench docs minilm clean
 
 help:  ## what there is to make
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | while IFS=$$'\t' read -r target does; do printf 'make %-11s %s\n' "$$target" "$$does"; done
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | while IFS=$$'\t' read -r target does; do printf 'make %-15s %s\n' "$$target" "$$does"; done
 
 setup: $(READY)  ## .venv with the project and its tools
 
@@ -37,6 +37,11 @@ test: check  ## everything that must hold: format, lint, types, layers, tests
 
 test-long: $(READY)  ## full counts of kill, load and training trials
 	$(PYTEST) -m long
+
+test-annotation: $(READY)  ## a real Label Studio (1 GB), with clicks in a real browser
+	scripts/label-studio.sh install
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[build]' playwright
+	RUN_ANNOTATION=1 $(PYTEST) tests/build/annotation/test_server.py
 
 check: $(READY)  ## format, lint, types and layers, without the tests
 	$(BIN)/ruff format --check $(CODE)

@@ -1,15 +1,13 @@
 """babelens build: making a data set, one verb for each step."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from babelens.build.step import Summary
+from babelens.cli import annotate, build_gold
+from babelens.cli.build_options import Out, SkipBad, Source, counting, pairs, tell_summary
 
 app = typer.Typer(
     help="Make a data set, step by step; every step can be stopped, and goes on when it is run again.",
@@ -32,10 +30,6 @@ class Method(StrEnum):
     both = "both"
     markers = "markers"
     likeness = "likeness"
-
-
-Out = Annotated[Path, typer.Option("-o", "--out", help="The folder to write: rows, provenance and step.json.")]
-SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out rows that cannot be read, and record them.")]
 
 
 @app.command()
@@ -74,7 +68,7 @@ def captions(
         raise typer.BadParameter(f"expected at least {min_words}, found {max_words}", param_hint="--max-words")
     wanted = None if languages is None else _languages(languages)
     rules = Rules(wanted, person.value, min_words, max_words, type_map(types or []))
-    columns = _pairs(column, "--column", "text=TITLE")
+    columns = pairs(column, "--column", "text=TITLE")
     names = None if header is None else tuple(name.strip() for name in header.split(","))
     captions = read_captions(sources, Layout(columns, names, quotes, source))
     with counting("captions") as tell:
@@ -84,7 +78,7 @@ def captions(
 
 @app.command()
 def choose(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="The folder of a step, or a JSONL file.")],
+    source: Source,
     out: Out,
     number: Annotated[str, typer.Option(help="So many rows of each language: en=30000,fr=5000.")],
     entities: Annotated[int, typer.Option(min=0, help="Only rows with at least so many entities.")] = 2,
@@ -109,8 +103,76 @@ def choose(
 
 
 @app.command()
+def preannotate(
+    source: Source,
+    out: Out,
+    pipeline: Annotated[
+        list[str] | None,
+        typer.Option(help="A spaCy pipeline, by name or folder, for a language: en=en_core_web_sm; one for each."),
+    ] = None,
+    model: Annotated[Path | None, typer.Option(help="A babelens model's folder, in place of pipelines.")] = None,
+    images: Annotated[Path | None, typer.Option(help="The folder of pictures, for a model that sees.")] = None,
+    types: Annotated[
+        list[str] | None, typer.Option(help="Name the type of a label: NORP=ORG; LAW=O leaves it out.")
+    ] = None,
+    numbers: Annotated[bool, typer.Option(help="Numbers, amounts, dates and times are MISC.")] = True,
+    replace: Annotated[bool, typer.Option("--replace", help="Put new entities in the place of those there.")] = False,
+    skip_languages: Annotated[
+        bool, typer.Option("--skip-languages", help="Hand on rows in languages without a pipeline as they are.")
+    ] = False,
+    all_components: Annotated[
+        bool, typer.Option("--all-components", help="Run pipelines whole, with tagger, parser and so on.")
+    ] = False,
+    processes: Annotated[int, typer.Option(min=1, help="So many processes, each with all pipelines.")] = 1,
+    batch: Annotated[int | None, typer.Option(min=1, help="Texts read at once [default: 256; a model: 32].")] = None,
+    device: Annotated[str | None, typer.Option(help="Of a model: cpu, cuda, cuda:1 [default: the best].")] = None,
+    skip_bad: SkipBad = False,
+) -> None:
+    """Find entities with spaCy pipelines or a model, for people to correct."""
+    from babelens.build import preannotate_model, preannotate_pipelines
+    from babelens.build.preannotate import preannotate_rows
+    from babelens.build.preannotate_labels import Labels
+    from babelens.build.rows import read_input
+    from babelens.cli.corpora import type_map
+
+    names = pairs(pipeline, "--pipeline", "en=en_core_web_sm")
+    for language in names:
+        if _languages(language) != (language,):
+            raise typer.BadParameter(f"expected en=NAME, found {language}=...", param_hint="--pipeline")
+    if (model is None) == (not names):
+        found = "both" if names else "none"
+        raise typer.BadParameter(f"expected one of both, found {found}", param_hint="--pipeline, --model")
+    rows = read_input(source)
+    if model is not None:
+        annotator = preannotate_model.ModelAnnotator(
+            model, images=images, device=device, batch=batch or preannotate_model.BATCH
+        )
+    else:
+        annotator = preannotate_pipelines.Pipelines(
+            names, processes=processes, batch=batch or preannotate_pipelines.BATCH, whole=all_components
+        )
+    with counting("rows") as tell:
+        done = preannotate_rows(
+            rows,
+            out,
+            annotator,
+            Labels(type_map(types or []), numbers),
+            replace=replace,
+            skip_languages=skip_languages,
+            skip_bad=skip_bad,
+            tell=tell,
+        )
+    tell_summary(done.summary)
+    if done.rows:
+        typer.echo(
+            f"  {done.rows:,} rows read in {done.seconds:,.1f} s: {done.rows / done.seconds:,.0f} rows/s, "
+            f"{done.rows / max(done.core_seconds, 1e-9):,.0f} rows/s per core"
+        )
+
+
+@app.command()
 def translate(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="The folder of a step, or a JSONL file.")],
+    source: Source,
     to: Annotated[list[str], typer.Option(help="A language to translate into; can be given several times.")],
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="The folder to write: rows, provenance and step.json.")
@@ -177,102 +239,6 @@ def translate(
     tell_summary(summary)
 
 
-@app.command()
-def agreement(
-    source: Annotated[Path, typer.Argument(metavar="ANNOTATIONS", help="JSONL: what one person marked in one row.")],
-    out: Out,
-    rows: Annotated[Path | None, typer.Option(help="The rows they belong to: a step's folder, or JSONL.")] = None,
-    batches: Annotated[
-        int | None, typer.Option(min=1, help="Batches over time [default: up to 8 of 25 rows or more].")
-    ] = None,
-    draws: Annotated[int, typer.Option(min=1, help="Draws of the bootstrap.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
-    plots: Annotated[bool, typer.Option(help="Draw plots (needs the extra `experiments`).")] = True,
-) -> None:
-    """Tell how far annotators agree: overall, by type, language and pair of people, and over time."""
-    from rich.console import Console
-
-    from babelens.build.agreement import measure_agreement, write_agreement
-    from babelens.build.agreement_plots import write_agreement_plots
-    from babelens.build.agreement_rows import read_annotations
-    from babelens.build.agreement_tables import as_tables
-
-    report = measure_agreement(read_annotations(source, rows), number=batches, draws=draws, seed=seed)
-    written = write_agreement(report, out) + (write_agreement_plots(report, out) if plots else [])
-    console = Console(highlight=False)
-    for shown in as_tables(report):
-        console.print(shown, soft_wrap=isinstance(shown, str), markup=not isinstance(shown, str))
-        console.print()
-    typer.echo(f"{len(written)} files in {out}")
-
-
-@app.command()
-def audit(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="The folder of a step, or a JSONL file.")],
-    out: Out,
-    sentences: Annotated[int, typer.Option("-n", "--sentences", min=1, help="Sentences to draw.")] = 200,
-    seed: Annotated[int, typer.Option(help="Seed of the draw.")] = 0,
-    by_language: Annotated[bool, typer.Option(help="Each language has its share of the sample.")] = False,
-    images: Annotated[Path | None, typer.Option(help="The folder of pictures, for the page.")] = None,
-) -> None:
-    """Draw a random sample of sentences for a person to look at: a sheet for spreadsheets, and a page."""
-    from babelens.build.audit_sample import PAGE, SHEET, draw_sample, write_sample
-
-    sample = draw_sample(source, sentences, seed=seed, by_language=by_language)
-    new = write_sample(sample, out, images)
-    typer.echo(f"{len(sample.rows):,} of {sample.population:,} sentences ({sample.name}): {out / SHEET}, {out / PAGE}")
-    if not new:
-        typer.echo("the sample was drawn before, and nothing was changed")
-
-
-@app.command("audit-result")
-def audit_result(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `audit` has written.")],
-    sheet: Annotated[Path | None, typer.Option(help="The filled sheet [default: DIR/sheet.csv].")] = None,
-) -> None:
-    """Read the filled sheet of an audit, and tell how much is right."""
-    from babelens.build.audit_sample import SHEET, judge_sample, read_sample, told, write_result
-    from babelens.build.audit_sheet import read_sheet
-
-    sample = read_sample(folder)
-    result = judge_sample(sample, read_sheet(sheet or folder / SHEET, sample))
-    write_result(result, folder)
-    typer.echo("\n".join(told(result)))
-
-
-def tell_summary(summary: "Summary") -> None:
-    """Print what became of the rows of a step."""
-    counts = summary.counts
-    typer.echo(
-        f"{counts['rows']:,} rows in {summary.folder}, of {counts['read']:,} read"
-        + ("; this was done before, and nothing is left to do" if summary.before else "")
-    )
-    for did, whys in counts["did"].items():
-        reasons = ", ".join(f"{number:,} {why}" for why, number in whys.items() if why)
-        typer.echo(f"  {did}: {sum(whys.values()):,}" + (f" ({reasons})" if reasons else ""))
-
-
-@contextmanager
-def counting(what: str) -> Iterator[Callable[[int], None]]:
-    """A line with the number of things done, as a step tells it: after about two seconds, and on a terminal only."""
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.completed:,.0f} {task.description}"), TimeElapsedColumn())
-    shown = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-    task = shown.add_task(what, total=None)
-
-    def tell(done: int) -> None:
-        shown.start()
-        shown.update(task, completed=done)
-
-    try:
-        yield tell
-    finally:
-        shown.stop()
-
-
 def _languages(given: str) -> tuple[str, ...]:
     from babelens.build.language_codes import language_of
 
@@ -287,21 +253,17 @@ def _languages(given: str) -> tuple[str, ...]:
 
 
 def _numbers(given: str) -> dict[str, int]:
-    pairs = _pairs(given.split(","), "--number", "en=30000,fr=5000")
-    numbers = {language: int(number) for language, number in pairs.items() if number.isdecimal()}
-    wrong = [f"{language}={number}" for language, number in pairs.items() if language not in numbers]
-    wrong += [language for language in pairs if _languages(language) != (language,)]
+    asked = pairs(given.split(","), "--number", "en=30000,fr=5000")
+    numbers = {language: int(number) for language, number in asked.items() if number.isdecimal()}
+    wrong = [f"{language}={number}" for language, number in asked.items() if language not in numbers]
+    wrong += [language for language in asked if _languages(language) != (language,)]
     if wrong:
         raise typer.BadParameter(f"expected en=30000,fr=5000, found {', '.join(wrong)}", param_hint="--number")
     return numbers
 
 
-def _pairs(given: list[str] | None, option: str, example: str) -> Mapping[str, str]:
-    """NAME=VALUE, each as often as it likes."""
-    pairs: dict[str, str] = {}
-    for pair in given or []:
-        name, equals, value = (part.strip() for part in pair.partition("="))
-        if not (name and equals and value):
-            raise typer.BadParameter(f"expected {example}, found {pair!r}", param_hint=option)
-        pairs[name] = value
-    return pairs
+app.add_typer(annotate.app, name="annotate")
+app.command()(build_gold.agreement)
+app.command()(build_gold.audit)
+app.command("audit-result")(build_gold.audit_result)
+app.command()(build_gold.assemble)

@@ -33,6 +33,7 @@ RUNS = {
     "collate": ["--rows", "4", "--batch", "4", "--workers", "--runs", "1", "--steps", "1"],
     "crf": ["--batch", "4", "--length", "6", "--runs", "1"],
     "reading": ["--rows", "40", "--runs", "1"],
+    "preannotate": ["--rows", "40", "--runs", "1", "--examples", "20", "--processes", "1"],
     "captions": ["--rows", "200", "--runs", "1"],
 }
 COMMON = {"benchmark", "case", "subject", "median_ms", "fastest_ms", "slowest_ms", "runs", "ratio", "command", "date"}
