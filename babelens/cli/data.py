@@ -1,4 +1,4 @@
-"""babelens data: check, count, audit, convert and split corpora."""
+"""babelens data: fetch, check, count, audit, convert and split corpora."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -9,6 +9,7 @@ import typer
 
 from babelens.cli.boxes import boxes as find_boxes
 from babelens.cli.corpora import Boxes
+from babelens.cli.fetch import fetch
 from babelens.cli.progress import bars
 
 if TYPE_CHECKING:
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
     from babelens.data.corpus import Corpus
     from babelens.data.reading import Reading
 
-app = typer.Typer(help="Check, count, audit, convert and split corpora.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Fetch, check, count, audit, convert and split corpora.", no_args_is_help=True, rich_markup_mode=None)
 app.command("boxes")(find_boxes)
+app.command("fetch")(fetch)
 
 
 class Scheme(StrEnum):
