@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from rich.markup import escape
 from rich.table import Table
 
+from babelens.build import markdown
 from babelens.build.agreement import Part, Report
 from babelens.scoring.agreement import Agreement, Estimate
 
@@ -56,7 +57,7 @@ def as_markdown(report: Report) -> str:
     """The report as a Markdown page."""
     parts = ["# Agreement of annotators", " ".join(_sentences(report))]
     for grid in _grids(report, intervals=True):
-        parts += [f"## {grid.title}", _markdown(grid)]
+        parts += [f"## {grid.title}", markdown.grid(grid.head, grid.rows, left=grid.left)]
     parts += ["## What the figures are", _NOTE]
     return "\n\n".join(parts) + "\n"
 
@@ -166,19 +167,3 @@ def _grid(
         for own, some in zip(first, figures, strict=True)
     ]
     return _Grid(title, (*head, *(FIGURES[name][0] for name in chosen)), rows, left)
-
-
-def _markdown(grid: _Grid) -> str:
-    rule = ["---" if place < grid.left else "---:" for place in range(len(grid.head))]
-    return "\n".join(
-        f"| {' | '.join(cells)} |"
-        for cells in ([*map(_cell, grid.head)], rule, *([*map(_cell, row)] for row in grid.rows))
-    )
-
-
-def _cell(text: str) -> str:
-    """A text that stays within its cell, and is no markup."""
-    plain = " ".join(text.split())
-    for sign in "\\`*_{}[]<>|#":
-        plain = plain.replace(sign, f"\\{sign}")
-    return plain

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from babelens.build.rows import ROWS, STEP, Row
+from babelens.build.rows import ROWS, STEP, Row, read_step
 from babelens.data.corpus import Corpus
 from babelens.data.places import kind_of
 from babelens.data.problems import fault, listing
@@ -85,9 +85,8 @@ def merge(sources: Sequence[Source], types: Mapping[str, str] | None = None) -> 
     facts, steps = [], {}
     for source, name, corpus in zip(sources, names, corpora, strict=True):
         facts.append({"name": name, "digest": corpus.digest, "pictures": corpus.pictures_digest()})
-        step = Path(source.place) / STEP
-        if step.is_file():
-            steps[name] = msgspec.json.decode(step.read_bytes(), type=dict[str, Any])
+        if (Path(source.place) / STEP).is_file():
+            steps[name] = read_step(Path(source.place))
     input_of = np.repeat(np.arange(len(corpora)), [len(corpus) for corpus in corpora])
     return Merged(Corpus.concatenate(corpora), names, input_of, tuple(facts), steps)
 

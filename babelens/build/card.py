@@ -11,20 +11,19 @@ from babelens.build.agreement import read_agreement
 from babelens.build.agreement_tables import FIGURES, told
 from babelens.build.assemble_files import CONLL, PARQUET
 from babelens.build.assemble_leaks import Leaks
-from babelens.build.card_making import read_step, tell_assembly, tell_leaks, tell_steps
+from babelens.build.card_making import tell_assembly, tell_leaks, tell_steps
 from babelens.build.card_tables import (
     Compared,
     compare,
     count_parts,
-    escape,
     examples,
-    grid,
     languages_of,
     order_types,
     size_category,
     sources_of,
 )
-from babelens.build.rows import STEP, digest_of
+from babelens.build.markdown import escape, grid
+from babelens.build.rows import STEP, digest_of, read_step
 from babelens.data.corpus import Corpus
 from babelens.data.languages import is_language
 from babelens.data.problems import fault
@@ -63,6 +62,7 @@ class Card:
         for folder in self.steps:
             if not (folder / STEP).is_file():
                 raise fault(folder, f"the folder of a step that is done (with {STEP})", "none")
+            read_step(folder)
         if self.agreement is not None and not self.agreement.is_file():
             raise fault(self.agreement, "an agreement.json", "no such file")
         return {
@@ -111,7 +111,7 @@ def write_card(
         _licences(every, card),
         *_agreement(card),
         "## How it was made",
-        tell_steps([*map(read_step, card.steps), *inputs.items()]),
+        tell_steps([*((folder.resolve().name, read_step(folder)) for folder in card.steps), *inputs.items()]),
         "\n".join(tell_assembly(counts, options)),
         "## No leakage",
         tell_leaks(leaks),

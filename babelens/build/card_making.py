@@ -1,19 +1,12 @@
 """How a data set came about, as its card tells it: the steps before, the assembly, and what the parts share."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from babelens.build.assemble_leaks import Leaks
-from babelens.build.card_tables import grid
-from babelens.build.rows import STEP
-
-
-def read_step(folder: Path) -> tuple[str, Mapping[str, Any]]:
-    """The name of a step's folder, and its `step.json`."""
-    return folder.resolve().name, msgspec.json.decode((folder / STEP).read_bytes(), type=dict[str, Any])
+from babelens.build.markdown import grid
 
 
 def tell_steps(steps: Sequence[tuple[str, Mapping[str, Any]]]) -> str:

@@ -1,13 +1,14 @@
-"""What the card of a data set counts, and how it draws its tables."""
+"""What the card of a data set counts, and the rows that it shows."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from babelens.build.choose import draw_of
+from babelens.build.markdown import escape
 from babelens.data.corpus import Corpus
 from babelens.data.reading import read_corpus
 from babelens.data.statistics import Statistics, statistics
@@ -125,18 +126,3 @@ def _marked(example: Example) -> str:
         if sum(map(len, shown)) > _LONGEST:
             return " ".join([*shown, "..."])
     return " ".join([*shown, *(escape(word) for word in example.words[at:])])
-
-
-def grid(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int, ready: bool = False) -> str:
-    """A table in Markdown, the first `left` columns aligned to the left; cells are escaped unless they are `ready`."""
-    rule = ["---" if place < left else "---:" for place in range(len(head))]
-    shown = rows if ready else [[escape(cell) for cell in row] for row in rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *shown))
-
-
-def escape(text: str) -> str:
-    """A text that stays within its cell, and is no markup."""
-    plain = " ".join(text.split())
-    for sign in "\\`*_{}[]<>|#":
-        plain = plain.replace(sign, f"\\{sign}")
-    return plain

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 from babelens.build.results import Result
-from babelens.build.rows import Bad, Row
+from babelens.build.rows import Bad, Input, Row
 from babelens.data.problems import DataError, Problem
 
 _FAULTS = 20
@@ -17,6 +17,17 @@ class BadRows(DataError):
     def __str__(self) -> str:
         more = f" (the first {_FAULTS}; what follows was not read)" if self.total >= _FAULTS else ""
         return f"{super().__str__()}\nrows that cannot be read{more}; --skip-bad leaves them out and records them"
+
+
+def refuse_bad_rows(source: Input) -> None:
+    """Read an input through before anything is made of it.
+
+    Raises:
+        BadRows: rows that cannot be read, up to 20 of them together.
+    """
+    found = (row.problem for row in source.rows() if isinstance(row, Bad))
+    if problems := list(islice(found, _FAULTS)):
+        raise BadRows(problems)
 
 
 class Gate:

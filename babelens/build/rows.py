@@ -49,18 +49,37 @@ def read_input(place: Path) -> Input:
     """The rows of a step's folder, or of a JSONL file.
 
     Raises:
-        DataError: there is no such file, or the step in the folder has not come to its end.
+        DataError: there is no such file, or the step in the folder has not come to its end or is damaged.
     """
     if place.is_dir():
         if not (place / STEP).is_file():
             names = listing(sorted(entry.name for entry in place.iterdir())[:10])
             raise fault(place, f"the folder of a step that is done (with {STEP})", names)
-        made = msgspec.json.decode((place / STEP).read_bytes())
+        made = read_step(place)
         path = place / ROWS
+        if not path.is_file():
+            raise fault(place, f"the folder of a step, with {ROWS}", "none")
         return Input({"step": made["step"], "digest": digest_of(path)}, partial(_read_rows, path, False))
     if not place.is_file():
         raise fault(place, "the folder of a step, or a JSONL file", "no such file or directory")
     return Input({"file": place.name, "digest": digest_of(place)}, partial(_read_rows, place, True))
+
+
+def read_step(folder: Path) -> dict[str, Any]:
+    """What `step.json` says of the step in a folder.
+
+    Raises:
+        DataError: it cannot be read, or is not what a step has written.
+        OSError: there is none.
+    """
+    path = folder / STEP
+    try:
+        made = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise fault(path, "what a step has written", str(error)) from error
+    if not isinstance(made.get("step"), str) or not isinstance(made.get("counts"), dict):
+        raise fault(path, "what a step has written, with step and counts", listing(made))
+    return made
 
 
 def digest_of(path: Path) -> str:
@@ -104,6 +123,8 @@ def row_fault(row: object) -> tuple[str, str] | None:
         value = row.get(name)
         if not isinstance(value, str) or (name == "id" and not value):
             return f"a string as {name}", quote(value) if name in row else listing(row)
+    if not isinstance(row.get("language"), str | None):
+        return "a string as language", quote(row["language"])
     if row.get("entities") is None:
         return None
     return entities_fault(row["entities"], row["text"])

@@ -18,7 +18,7 @@ import msgspec
 
 from babelens.build.gate import BadRows, Gate
 from babelens.build.results import Result, Tally
-from babelens.build.rows import PROVENANCE, ROWS, STEP, Input, Row
+from babelens.build.rows import PROVENANCE, ROWS, STEP, Input, Row, read_step
 from babelens.data.journal import Interrupted, Journal, JournalError, differences, locked, sync_folder
 from babelens.data.problems import listing
 
@@ -74,12 +74,13 @@ def run_step(
         DiskFull: there is no room; what was done is kept.
     """
     identity = _identity(step, source, skip_bad)
-    if (done := _done_before(out, identity)) is not None:
+    # Where a kill came after the last file was in its place, what is hidden has still to be removed.
+    if (done := _done_before(out, identity)) is not None and not _hidden(out):
         return done
     _check_folder(out, resumable=True)
     try:
         with Journal([out / ROWS, out / PROVENANCE, out / STEP], identity) as journal:
-            if (done := _done_before(out, identity)) is not None:  # by another process, a moment ago
+            if (done := _done_before(out, identity)) is not None:  # a moment ago, or but for its journal
                 journal.discard()
                 return done
             if not journal.whole:
@@ -87,7 +88,7 @@ def run_step(
             journal.finish()
     except KeyboardInterrupt:
         raise Interrupted(f"{out}: stopped; what is done is kept: run the same command to go on") from None
-    return Summary(out, _read_step(out)["counts"], False)
+    return Summary(out, read_step(out)["counts"], False)
 
 
 def _go_through(
@@ -153,7 +154,7 @@ def run_whole_step(step: Step, source: Input, out: Path, make: Callable[[Path], 
         finally:
             shutil.rmtree(beside, ignore_errors=True)
         sync_folder(out.parent)
-    return Summary(out, _read_step(out)["counts"], False)
+    return Summary(out, read_step(out)["counts"], False)
 
 
 def _sync(folder: Path) -> None:
@@ -177,22 +178,16 @@ def _identity(step: Step, source: Input, skip_bad: bool) -> dict[str, Any]:
     }
 
 
-def _read_step(out: Path) -> dict[str, Any]:
-    try:
-        return msgspec.json.decode((out / STEP).read_bytes(), type=dict[str, Any])
-    except msgspec.MsgspecError as error:
-        raise JournalError(f"{out / STEP}: expected what a step has written, found {error}") from error
-
-
 def _done_before(out: Path, identity: Mapping[str, Any]) -> Summary | None:
     """What was done in a folder, if it was this.
 
     Raises:
         JournalError: something else was done there.
+        DataError: what says so is damaged.
     """
     if not (out / STEP).is_file():
         return None
-    before = _read_step(out)
+    before = read_step(out)
     now = msgspec.json.decode(msgspec.json.encode(identity))
     if changes := differences({name: before.get(name) for name in now}, now):
         raise JournalError(
@@ -211,9 +206,14 @@ def _check_folder(out: Path, resumable: bool) -> None:
     if out.exists() and not out.is_dir():
         raise JournalError(f"{out}: expected a folder to write, found a file")
     found = [entry.name for entry in sorted(out.iterdir())] if out.exists() else []
-    own = {f".{ROWS}.journal", f".{ROWS}.lock"} if resumable else set()
-    if found and not own & set(found):
+    if found and not (resumable and _hidden(out)):
         raise JournalError(f"{out}: expected a new or an empty folder, found {listing(found[:5])}")
+
+
+def _hidden(out: Path) -> bool:
+    """Whether a run that was stopped has left something in a folder."""
+    names = (f".{ROWS}.journal", f".{ROWS}.lock", *(f".{name}.part" for name in (ROWS, PROVENANCE, STEP)))
+    return any((out / name).exists() for name in names)
 
 
 def _written(path: Path) -> Iterator[Row]:

@@ -5,9 +5,9 @@ is: `<row>-<language>/plain`, `/tags` and the like for texts with markers, `/nam
 occurs again is asked for once.
 """
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from filecmp import cmp
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from babelens.build.translate_texts import METHODS, Carrying, read_source
+from babelens.data.journal import locked
 from babelens.data.problems import Problems, fault, quote
 from babelens.schema import InputError
 
@@ -78,18 +79,29 @@ def requests(
 
 
 def write_requests(path: Path, asked: Iterable[Request]) -> int:
-    """Write requests as JSON lines, beside their place and renamed; give their number."""
+    """Write requests as JSON lines, beside their place and renamed; give their number.
+
+    Raises:
+        InputError: there is a file with something else in it, which may be translations that have been filled in.
+        JournalError: another process is writing it.
+    """
     total = 0
     encode = msgspec.json.Encoder().encode
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(beside, "wb") as file:
-            for request in asked:
-                file.write(encode(asdict(request)) + b"\n")
-                total += 1
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    beside = path.with_name(f".{path.name}.new")
+    with locked(path):
+        try:
+            with open(beside, "wb") as file:
+                for request in asked:
+                    file.write(encode(asdict(request)) + b"\n")
+                    total += 1
+            if path.exists() and not cmp(beside, path, shallow=False):
+                raise InputError(
+                    f"{path}: expected a new file, or the same texts without translations, found a file with something "
+                    "else in it; choose another --export, or remove it"
+                )
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
     return total
 
 

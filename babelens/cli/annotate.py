@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from babelens.cli.build_options import check_folder
+
 if TYPE_CHECKING:
     from babelens.build.annotation.labelstudio import Imported
     from babelens.build.annotation.tasks import Shown
@@ -89,6 +91,8 @@ def export(
     counts = write_tasks(source, work, _split(types), _shown(images, root), round=round, granularity=granularity.value)
     for name, count in counts.items():
         typer.echo(f"{count:,} tasks in {work / TASKS / name}.json")
+    if not counts:
+        typer.echo("warning: none of the rows is assigned, so there are no tasks", err=True)
 
 
 @app.command("import")
@@ -231,12 +235,16 @@ def _tasks(work: Path, part: Part) -> tuple[list[Path], str]:
 
 
 def _split(types: str) -> list[str]:
-    return [type_.strip() for type_ in types.split(",")]
+    names = [type_.strip() for type_ in types.split(",")]
+    if not all(names):
+        raise typer.BadParameter(f"expected PER,LOC,ORG,MISC, found {types!r}", param_hint="--types")
+    return names
 
 
 def _shown(images: Path | None, root: Path | None) -> "Shown":
     from babelens.build.annotation.tasks import embedded, served, unseen
 
+    check_folder(images, "--images")
     if images is None:
         return unseen
     return embedded(images) if root is None else served(images, root)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from babelens.cli import annotate, build_gold
-from babelens.cli.build_options import Out, SkipBad, Source, counting, pairs, tell_summary
+from babelens.cli.build_options import Out, SkipBad, Source, check_folder, counting, pairs, tell_summary
 
 app = typer.Typer(
     help="Make a data set, step by step; every step can be stopped, and goes on when it is run again.",
@@ -142,6 +142,7 @@ def preannotate(
     if (model is None) == (not names):
         found = "both" if names else "none"
         raise typer.BadParameter(f"expected one of both, found {found}", param_hint="--pipeline, --model")
+    check_folder(images, "--images")
     rows = read_input(source)
     if model is not None:
         annotator = preannotate_model.ModelAnnotator(
@@ -194,6 +195,7 @@ def translate(
     skip_bad: SkipBad = False,
 ) -> None:
     """Translate rows, by a model here or a service outside, and carry their entities over."""
+    from babelens.build.gate import refuse_bad_rows
     from babelens.build.projection_vectors import encoder_vectors
     from babelens.build.rows import Bad, digest_of, read_input
     from babelens.build.step import Step, run_step
@@ -206,9 +208,14 @@ def translate(
         raise typer.BadParameter("expected one of --model, --export and --translations")
     if (out is None) != (export is not None):
         raise typer.BadParameter("expected --out, but with --export, which writes one file only", param_hint="--out")
+    to = [code for language_ in to for code in _languages(language_, "--to")]
+    if language is not None:
+        (language,) = _languages(language, "--language")
     given, carrying = read_input(source), METHODS[method.value]
     rows = (row for row in given.rows() if not isinstance(row, Bad))
     if export is not None:
+        if not skip_bad:
+            refuse_bad_rows(given)
         written = write_requests(export, requests(rows, to, carrying=carrying, language=language))
         typer.echo(f"{written:,} texts in {export}")
         return
@@ -239,7 +246,7 @@ def translate(
     tell_summary(summary)
 
 
-def _languages(given: str) -> tuple[str, ...]:
+def _languages(given: str, option: str = "--languages") -> tuple[str, ...]:
     from babelens.build.language_codes import language_of
 
     names = [name.strip() for name in given.split(",") if name.strip()]
@@ -247,7 +254,7 @@ def _languages(given: str) -> tuple[str, ...]:
     unknown = [name for name, language in found.items() if language is None]
     if unknown or not names:
         raise typer.BadParameter(
-            f"expected codes of languages such as en,fr, found {', '.join(unknown) or 'none'}", param_hint="--languages"
+            f"expected codes of languages such as en,fr, found {', '.join(unknown) or 'none'}", param_hint=option
         )
     return tuple(language for language in found.values() if language is not None)
 

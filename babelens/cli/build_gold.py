@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from babelens.cli.build_options import Out, Source, counting, pairs, tell_summary
+from babelens.cli.build_options import Out, Source, check_folder, counting, pairs, tell_summary
 
 
 def agreement(
@@ -47,6 +47,7 @@ def audit(
     """Draw a random sample of sentences for a person to look at: a sheet for spreadsheets, and a page."""
     from babelens.build.audit_sample import PAGE, SHEET, draw_sample, write_sample
 
+    check_folder(images, "--images")
     sample = draw_sample(source, sentences, seed=seed, by_language=by_language)
     new = write_sample(sample, out, images)
     typer.echo(f"{len(sample.rows):,} of {sample.population:,} sentences ({sample.name}): {out / SHEET}, {out / PAGE}")
@@ -78,7 +79,8 @@ def assemble(
     ],
     out: Out,
     images: Annotated[
-        list[Path] | None, typer.Option(help="Where pictures lie of inputs without a folder images; several times.")
+        list[Path] | None,
+        typer.Option(help="Where pictures lie of inputs without a folder images; several times."),
     ] = None,
     types: Annotated[
         list[str] | None, typer.Option(help="Rename an entity type: OTHER=MISC; OTHER=O leaves it out.")
@@ -114,6 +116,8 @@ def assemble(
     from babelens.build.card import Card
     from babelens.cli.corpora import type_map
 
+    for folder in images or []:
+        check_folder(folder, "--images")
     try:
         train, valid, test = map(float, shares.split(":"))
     except ValueError:

@@ -57,3 +57,9 @@ def pairs(given: list[str] | None, option: str, example: str) -> Mapping[str, st
             raise typer.BadParameter(f"expected {example}, found {pair!r}", param_hint=option)
         found[name] = value
     return found
+
+
+def check_folder(folder: Path | None, option: str) -> None:
+    """Refuse a folder that is not there, where one is named."""
+    if folder is not None and not folder.is_dir():
+        raise typer.BadParameter(f"expected a folder, found none at {folder}", param_hint=option)

@@ -47,9 +47,15 @@ def near_duplicates(texts: Sequence[str], threshold: float = THRESHOLD) -> np.nd
     them, and only the first with others.
 
     Every pair returned is right; a pair may be missed. Bands are chosen so that one at the threshold itself is found
-    with a probability of at least 0.999 (0.9993 at 0.8), a more similar one with a higher one (0.99999 at 0.9). The
-    answer is the same every time. Besides the texts, memory holds about a hundred bytes a text, and the pairs found.
-    45,000 captions and tweets take about a second of one core.
+    with a probability of at least 0.999 (0.9993 at 0.8), a more similar one with a higher one (0.99999 at 0.9). Beside
+    a comparison of all pairs, 25 of some 74,000 with a similarity from 0.8 to 0.85 were missed (invented texts with
+    random edits and texts made from templates), and none of the 3,439 from 0.8 on in 200,000 real captions, tweets and
+    sentences of Wikipedia. Pairs of texts that have much in common are not missed independently: where one of a
+    template is missed, another may be as well, so that a small corpus can lack more than one in a thousand.
+
+    The answer is the same every time. Besides the texts, memory holds about a hundred bytes a text, and the pairs
+    found. 45,000 captions and tweets take about a second of one core; texts made from one template are all compared
+    with each other (3,000 of them in some 13 seconds).
 
     Raises:
         ValueError: the threshold is not above 0 and up to 1.

@@ -11,7 +11,8 @@ from babelens.build.agreement_rows import read_annotations
 from babelens.build.assemble import assemble
 from babelens.build.assemble_inputs import Source
 from babelens.build.card import Card
-from babelens.build.card_tables import escape, grid, order_types, size_category
+from babelens.build.card_tables import order_types, size_category
+from babelens.build.markdown import escape, grid
 from babelens.data.problems import DataError
 
 NAMES = {"Anna": "PER", "Lyon": "LOC", "Siemens": "ORG"}

@@ -79,6 +79,20 @@ def test_pairs_at_the_threshold_itself_are_found_as_often_as_promised():
     assert len(found(texts) & exact) >= 0.998 * len(exact)
 
 
+def test_texts_made_from_templates_are_found_as_often_as_promised():
+    # What they have in common they share with all others of their template, so pairs are not missed independently.
+    rng = np.random.default_rng(9)
+    expected = missed = 0
+    for _ in range(40):
+        letters = "".join(rng.choice(list(string.ascii_lowercase + " "), 80))
+        texts = [f"{letters} {rng.integers(0, 10**6)} {letters[: rng.integers(10, 40)]}" for _ in range(40)]
+        wanted = all_pairs(texts, 0.8)
+        expected += len(wanted)
+        missed += len(wanted - found(texts))
+    assert expected > 5000
+    assert missed <= 0.001 * expected
+
+
 def test_what_makes_no_other_text():
     texts = [
         "Jaguar opens a new factory in Halewood",

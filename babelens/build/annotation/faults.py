@@ -2,7 +2,8 @@
 
 from babelens.schema import InputError
 
-_SHOWN = 50
+SHOWN = 20
+"""How many faults a message lists."""
 
 
 class Faults:
@@ -19,8 +20,8 @@ class Faults:
         """Raise what was noted.
 
         Raises:
-            InputError: at least one fault was noted; the first fifty are told, the others counted.
+            InputError: at least one fault was noted; the first twenty are told, the others counted.
         """
         if self.lines:
-            rest = len(self.lines) - _SHOWN
-            raise InputError("\n".join([*self.lines[:_SHOWN], *([f"... and {rest:,} more"] if rest > 0 else [])]))
+            rest = len(self.lines) - SHOWN
+            raise InputError("\n".join([*self.lines[:SHOWN], *([f"... and {rest:,} more"] if rest > 0 else [])]))

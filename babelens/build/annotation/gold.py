@@ -81,9 +81,10 @@ def settle(rows: Sequence[Mapping[str, Any]], merged: Merged, inspections: Seque
     its trail says why. Gold rows are in the order of `rows`, keep all fields but `doubt`, and have the final entities.
 
     Raises:
-        InputError: an inspection of a row that is not in the queue, by another person than its inspector, of another
-            text, or a second one.
+        InputError: rows that were annotated are not there; an inspection of a row that is not in the queue, by another
+            person than its inspector, of another text, or a second one.
     """
+    _check_rows(rows, merged)
     cases = {case.id: case for case in merged.cases}
     waiting = {row.id: row.missing for row in merged.waiting}
     inspected = _by_row(cases, inspections)
@@ -104,6 +105,15 @@ def settle(rows: Sequence[Mapping[str, Any]], merged: Merged, inspections: Seque
             kept = {field: value for field, value in row.items() if field != "doubt"}
             gold.append(kept | {"entities": [msgspec.to_builtins(span) for span in entities]})
     return Gold(gold, trail, _count(trail))
+
+
+def _check_rows(rows: Sequence[Mapping[str, Any]], merged: Merged) -> None:
+    ids = {row["id"] for row in rows}
+    faults = Faults()
+    for one in (*merged.cases, *merged.waiting):
+        if one.id not in ids:
+            faults.add("the annotated rows", "rows that are there", quote(one.id))
+    faults.raise_if_any()
 
 
 def _decide(case: Case, pre: tuple[Any, ...] | None, inspection: Annotation | None) -> Trail:

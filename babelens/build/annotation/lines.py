@@ -1,14 +1,15 @@
 """Files of one JSON object a line: typed records and plain rows."""
 
-import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
+from babelens.build.annotation.faults import SHOWN
 from babelens.build.rows import Bad, Row, read_input
-from babelens.data.problems import DataError, Problems, fault, quote
+from babelens.data.journal import write_whole
+from babelens.data.problems import DataError, Problem, Problems, fault, quote
 
 _Record = TypeVar("_Record", bound=msgspec.Struct)
 
@@ -17,7 +18,7 @@ def read_records(path: Path, kind: type[_Record]) -> list[_Record]:
     """Read a file of records of one kind.
 
     Raises:
-        DataError: the file is not there, or lines are no such records; all of them are told.
+        DataError: the file is not there, or lines are no such records; the first twenty are told.
     """
     decoder = msgspec.json.Decoder(kind)
     if not path.is_file():
@@ -31,7 +32,7 @@ def read_records(path: Path, kind: type[_Record]) -> list[_Record]:
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 shown = quote(line.rstrip(b"\r\n").decode("utf-8", "replace"))
                 problems.add(number, f"a record of {kind.__name__.lower()}", f"{shown} ({error})")
-    problems.raise_if_any()
+    _raise_if_any(problems.kept, problems.total)
     return found
 
 
@@ -39,32 +40,45 @@ def read_rows(place: Path) -> list[Row]:
     """All rows of a step's folder, or of a JSONL file.
 
     Raises:
-        DataError: there is no such file, or rows cannot be read; all of them are told.
+        DataError: there is no such file, or rows cannot be read; the first twenty are told.
     """
     found = list(read_input(place).rows())
     bad = [row.problem for row in found if isinstance(row, Bad)]
-    if bad:
-        raise DataError(bad)
+    _raise_if_any(bad, len(bad))
     return [row for row in found if not isinstance(row, Bad)]
 
 
+def _raise_if_any(problems: Sequence[Problem], total: int) -> None:
+    if total:
+        raise DataError(problems[:SHOWN], total)
+
+
 def write_lines(path: Path, items: Iterable[Any]) -> int:
-    """Write records or rows, one a line, beside the file and then in its place; give their number."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".new")
+    """Write records or rows, one a line, beside the file and then in its place; give their number.
+
+    Raises:
+        OSError: the file cannot be written; one that stood there stays.
+    """
     encode = msgspec.json.Encoder().encode
-    total = 0
-    with open(beside, "wb") as file:
-        for item in items:
-            file.write(encode(item) + b"\n")
-            total += 1
-    os.replace(beside, path)
-    return total
+    lines = [encode(item) + b"\n" for item in items]
+    write_file(path, b"".join(lines))
+    return len(lines)
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write one JSON value, indented, beside the file and then in its place."""
+    """Write one JSON value, indented, beside the file and then in its place.
+
+    Raises:
+        OSError: as for `write_lines`.
+    """
+    write_file(path, msgspec.json.format(msgspec.json.encode(value)) + b"\n")
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file beside and then in its place; its folder is made.
+
+    Raises:
+        OSError: as for `write_lines`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".new")
-    beside.write_bytes(msgspec.json.format(msgspec.json.encode(value)) + b"\n")
-    os.replace(beside, path)
+    write_whole(path, content)

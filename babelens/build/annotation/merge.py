@@ -108,7 +108,7 @@ def _by_row(
     texts = {row["id"]: row["text"] for row in rows}
     given = {assignment.id: assignment for assignment in assignments}
     faults = Faults()
-    for id_ in given.keys() - texts.keys():
+    for id_ in (id_ for id_ in given if id_ not in texts):
         faults.add("assignment", "rows that are there", quote(id_))
     found: dict[tuple[str, str], Annotation] = {}
     for annotation in annotations:
@@ -134,8 +134,16 @@ def inspector_tasks(
     """The queue of each inspector as Label Studio tasks: both versions as predictions A and B, and what they differ in.
 
     Who is behind A and B is not told: the order of the assignment was drawn. A sampled row has one version, A = B.
+
+    Raises:
+        InputError: rows of the queue are not among the rows.
     """
     by_id = {row["id"]: row for row in rows}
+    faults = Faults()
+    for case in cases:
+        if case.inspect is not None and case.id not in by_id:
+            faults.add("the queue of the inspectors", "rows that are there", quote(case.id))
+    faults.raise_if_any()
     tasks: dict[str, list[dict[str, Any]]] = {}
     for case in cases:
         if case.inspect is None:

@@ -10,7 +10,7 @@ All but the gold lies in one folder, and every file of it is written whole or no
     inspections.jsonl                       what the inspectors decided (changes, left out: with inspection- before)
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,15 +22,16 @@ from babelens.build.annotation.faults import Faults
 from babelens.build.annotation.gold import Counts, Gold, provenance, settle
 from babelens.build.annotation.interface import Granularity, make_interface
 from babelens.build.annotation.labelstudio import Export, Imported, read_annotations
-from babelens.build.annotation.lines import read_records, read_rows, write_json, write_lines
+from babelens.build.annotation.lines import read_records, read_rows, write_file, write_json, write_lines
 from babelens.build.annotation.merge import Case, Merged, Waiting, inspector_tasks, merge
 from babelens.build.annotation.simulate import Errors, simulate_annotators, simulate_inspectors
 from babelens.build.annotation.spans import Span, read_spans
 from babelens.build.annotation.tasks import Shown, annotator_tasks
-from babelens.build.results import Result
-from babelens.build.rows import Row, digest_of, read_input
-from babelens.build.step import Step, Summary, run_step
-from babelens.data.problems import quote
+from babelens.build.results import Result, Tally
+from babelens.build.rows import PROVENANCE, ROWS, digest_of, read_input
+from babelens.build.step import Step, Summary, run_whole_step
+from babelens.data.problems import listing, quote
+from babelens.schema import InputError
 
 ASSIGNMENT, ANNOTATIONS, CASES, WAITING = "assignment.jsonl", "annotations.jsonl", "cases.jsonl", "waiting.jsonl"
 INSPECTIONS, TRAIL, COUNTS = "inspections.jsonl", "trail.jsonl", "counts.json"
@@ -59,12 +60,18 @@ def write_tasks(
     round: int | None = None,
     granularity: Granularity = "symbol",
 ) -> dict[str, int]:
-    """Write the tasks of each annotator and the labelling configuration; give the number of tasks by name."""
+    """Write the tasks of each annotator and the labelling configuration; give the number of tasks by name.
+
+    Raises:
+        InputError: rows or their entities cannot be read, or there is no such round.
+    """
     rows = read_rows(source)
     labels = _labels(rows)
-    tasks = annotator_tasks(
-        rows, read_records(work / ASSIGNMENT, Assignment), lambda row: labels[row["id"]], shown, round=round
-    )
+    assignments = read_records(work / ASSIGNMENT, Assignment)
+    rounds = sorted({assignment.round for assignment in assignments if assignment.round is not None})
+    if round is not None and round not in rounds:
+        raise InputError(f"{work / ASSIGNMENT}: expected one of the rounds {listing(rounds)}, found {round} asked for")
+    tasks = annotator_tasks(rows, assignments, lambda row: labels[row["id"]], shown, round=round)
     return _write_tasks(work / TASKS, make_interface(types, granularity=granularity), tasks)
 
 
@@ -77,8 +84,7 @@ def write_queue(
 
 
 def _write_tasks(folder: Path, interface: str, tasks: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, int]:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / INTERFACE).write_text(interface, "utf-8")
+    write_file(folder / INTERFACE, interface.encode())
     for name, part in tasks.items():
         write_json(folder / f"{name}.json", part)
     return {name: len(part) for name, part in tasks.items()}
@@ -140,25 +146,28 @@ def write_gold(source: Path, work: Path, out: Path) -> tuple[Summary, Counts]:
     Raises:
         InputError: as for `settle`; or the folder has the gold of other annotations.
     """
-    rows = read_input(source)
+    rows = read_rows(source)
     merged = Merged(read_records(work / CASES, Case), read_records(work / WAITING, Waiting))
     path = work / INSPECTIONS
     inspections = read_records(path, Annotation) if path.exists() else []
-    gold = settle(read_rows(source), merged, inspections)
+    gold = settle(rows, merged, inspections)
     names = [name for name in (CASES, WAITING, INSPECTIONS) if (work / name).exists()]
     step = Step("annotate", {name.removesuffix(".jsonl"): digest_of(work / name) for name in names})
-    summary = run_step(step, rows, out, lambda given: _results(gold, given))
-    write_lines(out / TRAIL, gold.trail)
-    write_json(out / COUNTS, gold.counts)
+    summary = run_whole_step(step, read_input(source), out, lambda folder: _write_gold(gold, folder))
     return summary, gold.counts
 
 
-def _results(gold: Gold, given: Iterable[Row]) -> Iterator[Result]:
+def _write_gold(gold: Gold, folder: Path) -> Mapping[str, Any]:
+    tally = Tally()
     final = {row["id"]: row for row in gold.rows}
-    done = {line["id"]: line for line in provenance(gold.trail)}
-    for row in given:
-        rows = (final[row["id"]],) if row["id"] in final else ()
-        yield Result(rows, {field: value for field, value in done[row["id"]].items() if field != "id"})
+    said = provenance(gold.trail)
+    for line in said:
+        tally.add(Result([final[line["id"]]] if line["id"] in final else [], line))
+    write_lines(folder / ROWS, gold.rows)
+    write_lines(folder / PROVENANCE, said)
+    write_lines(folder / TRAIL, gold.trail)
+    write_json(folder / COUNTS, gold.counts)
+    return tally.plain()
 
 
 def _labels(rows: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Span, ...]]:

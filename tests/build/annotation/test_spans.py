@@ -83,5 +83,5 @@ def test_many_faults_are_counted():
     faults = Faults()
     for number in range(60):
         faults.add(f"row {number}", "a", "b")
-    with pytest.raises(InputError, match=r"and 10 more$"):
+    with pytest.raises(InputError, match=r"and 40 more$"):
         faults.raise_if_any()
