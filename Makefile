@@ -9,7 +9,7 @@ PYTHON ?= python3
 WORKERS ?= 2
 BIN := .venv/bin
 READY := .venv/.ready
-CODE := babelens tests benchmarks
+CODE := babelens tests benchmarks examples
 BENCHMARKS := step evaluate crf reading collate predict
 
 export PYTHON
@@ -39,9 +39,10 @@ test-long: $(READY)  ## full counts of kill, load and training trials
 	$(PYTEST) -m long
 
 test-annotation: $(READY)  ## a real Label Studio (1 GB), with clicks in a real browser
+	scripts/browser
 	scripts/label-studio.sh install
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[build]' playwright
-	RUN_ANNOTATION=1 $(PYTEST) tests/build/annotation/test_server.py
+	RUN_ANNOTATION=1 $(PYTEST) -m annotation tests/build/annotation
 
 check: $(READY)  ## format, lint, types and layers, without the tests
 	$(BIN)/ruff format --check $(CODE)

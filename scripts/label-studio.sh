@@ -6,7 +6,8 @@
 #
 # `start` stays in the foreground and listens on 127.0.0.1 only. DATA is made where it is missing and holds the SQLite
 # database and all else that Label Studio writes. Files under PICTURES (and nothing else of this machine) can be shown by
-# projects that ask for a folder in it. The first account comes from LABEL_STUDIO_USERNAME and LABEL_STUDIO_PASSWORD.
+# projects that ask for a folder in it. The first account comes from LABEL_STUDIO_USERNAME (an e-mail address) and
+# LABEL_STUDIO_PASSWORD; others sign up with the link that it finds under Organization, Invite.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 
@@ -40,6 +41,13 @@ start() {
     [[ $# -ge 2 ]] || fail "expected: start PORT DATA [PICTURES]"
     [[ -e $ready ]] || fail "not installed yet: scripts/label-studio.sh install"
     local port=$1 data=$2 pictures=${3:-}
+    # Label Studio would take the next port that is free, and its links would lead elsewhere.
+    if (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+        fail "port $port: expected a free one, found that something listens there"
+    fi
+    # Nobody can sign up without a link, so a server without a first account is one that nobody can enter.
+    [[ -e $data/label_studio.sqlite3 || (-n ${LABEL_STUDIO_USERNAME:-} && -n ${LABEL_STUDIO_PASSWORD:-}) ]] ||
+        fail "the first account: expected LABEL_STUDIO_USERNAME and LABEL_STUDIO_PASSWORD, found one or both unset"
     # Only the owner may read the accounts and their tokens.
     mkdir -p -m 700 "$data"
     data=$(cd "$data" && pwd)

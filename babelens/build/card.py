@@ -9,6 +9,7 @@ import msgspec
 
 from babelens.build.agreement import read_agreement
 from babelens.build.agreement_tables import FIGURES, told
+from babelens.build.annotation.simulate import is_simulated
 from babelens.build.assemble_files import CONLL, PARQUET
 from babelens.build.assemble_leaks import Leaks
 from babelens.build.card_making import tell_assembly, tell_leaks, tell_steps
@@ -202,10 +203,10 @@ def _examples(every: Corpus, seed: int, number: int) -> Iterator[str]:
 
 def _licences(every: Corpus, card: Card) -> str:
     rows = [
-        [source, ", ".join(languages), f"{number:,}", card.licences.get(source, "not stated: ask before passing it on")]
+        [source, card.licences.get(source, "not stated: ask before passing it on"), ", ".join(languages), f"{number:,}"]
         for source, (number, languages) in sources_of(every).items()
     ]
-    return grid(["source", "languages", "sentences", "licence"], rows, left=2)
+    return grid(["source", "licence", "languages", "sentences"], rows, left=3)
 
 
 def _agreement(card: Card) -> Iterator[str]:
@@ -220,6 +221,11 @@ def _agreement(card: Card) -> Iterator[str]:
         f"{report.annotations:,} annotations of {report.rows:,} rows by {len(report.people):,} annotators, before the "
         f"assembly; the figures rest on {report.shared:,} rows that two or more have read."
     )
+    if any(is_simulated(person.name) for person in report.people):
+        yield (
+            "**Annotators are simulated**: these figures tell the rates of mistakes that were set, and nothing of the "
+            "labels."
+        )
     rows = [
         [FIGURES[name][0], FIGURES[name][2], told(name, report.overall[name])]
         for name in _FIGURES

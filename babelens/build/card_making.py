@@ -20,9 +20,9 @@ def tell_steps(steps: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
         ]
         settings = msgspec.json.encode(step.get("options", {})).decode()
         rows.append(
-            [name, str(step.get("step")), _count(counts, "read"), _count(counts, "rows"), "; ".join(did), settings]
+            [name, str(step.get("step")), "; ".join(did), settings, _count(counts, "read"), _count(counts, "rows")]
         )
-    return grid(["folder", "step", "read", "rows", "what was done", "options"], rows, left=2) if rows else ""
+    return grid(["folder", "step", "what was done", "options", "read", "rows"], rows, left=4) if rows else ""
 
 
 def _reasons(whys: Mapping[str, int]) -> str:

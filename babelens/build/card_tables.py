@@ -12,6 +12,7 @@ from babelens.build.markdown import escape
 from babelens.data.corpus import Corpus
 from babelens.data.reading import read_corpus
 from babelens.data.statistics import Statistics, statistics
+from babelens.prediction.rows import join_words
 from babelens.schema import Example
 from babelens.scoring.scores import UNNAMED
 
@@ -116,13 +117,23 @@ def examples(corpus: Corpus, seed: int, number: int) -> list[list[str]]:
 
 
 def _marked(example: Example) -> str:
-    """The words of a row as Markdown, its entities in bold letters with their types."""
-    shown, at = [], 0
+    """The text of a row as Markdown, its entities in bold letters with their types."""
+    text, places = example.text, example.offsets
+    if text is None or places is None:
+        text, places = join_words(example.words)
+    shown, at = "", 0
     for entity in example.entities:
-        shown += [escape(word) for word in example.words[at : entity.start]]
-        name = escape(" ".join(example.words[entity.start : entity.end]))
-        shown.append(f"**{name}** ({escape(entity.type)})")
-        at = entity.end
-        if sum(map(len, shown)) > _LONGEST:
-            return " ".join([*shown, "..."])
-    return " ".join([*shown, *(escape(word) for word in example.words[at:])])
+        start, end = places[entity.start][0], places[entity.end - 1][1]
+        shown += f"{_piece(text[at:start])}**{escape(text[start:end])}** ({escape(entity.type)})"
+        at = end
+        if at > _LONGEST:
+            return f"{shown} ..."
+    return (shown + _piece(text[at:])).strip()
+
+
+def _piece(text: str) -> str:
+    """A piece of a text, escaped, with the blanks at each of its ends as one."""
+    plain = escape(text)
+    if not plain:
+        return " " if text else ""
+    return f"{' ' if text[0].isspace() else ''}{plain}{' ' if text[-1].isspace() else ''}"

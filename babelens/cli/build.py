@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from babelens.cli import annotate, build_gold
+from babelens.cli import annotate, build_gold, build_images
 from babelens.cli.build_options import Out, SkipBad, Source, check_folder, counting, pairs, tell_summary
 
 app = typer.Typer(
@@ -269,6 +269,7 @@ def _numbers(given: str) -> dict[str, int]:
     return numbers
 
 
+app.command()(build_images.images)
 app.add_typer(annotate.app, name="annotate")
 app.command()(build_gold.agreement)
 app.command()(build_gold.audit)

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from babelens.data.corpus import Corpus
     from babelens.data.reading import Reading
 
-app = typer.Typer(help="Fetch, check, count, audit, convert and split corpora.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Fetch, check, count, audit, convert and split corpora.", no_args_is_help=True, rich_markup_mode=None
+)
 app.command("boxes")(find_boxes)
 app.command("fetch")(fetch)
 

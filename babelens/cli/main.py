@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from babelens.cli import build, data
+from babelens.cli.calibrate import calibrate
 from babelens.cli.demo import demo
 from babelens.cli.evaluate import evaluate
 from babelens.cli.experiment import experiment
@@ -29,6 +30,7 @@ app.add_typer(build.app, name="build")
 app.command()(train)
 app.command()(evaluate)
 app.command()(predict)
+app.command()(calibrate)
 app.add_typer(models, name="models")
 app.command()(experiment)
 app.command()(info)

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from babelens.models.calibration import read_calibration, write_calibration
 from babelens.models.spec import DeclarationError, Model, from_plain, to_plain
 from babelens.models.tagger import Tagger, count_parameters
 from babelens.modules.origin import Origin
@@ -45,7 +46,8 @@ def new_tagger(model: Model, tags: TagSet, words: Callable[[], Iterable[Sequence
 def save_tagger(tagger: Tagger, folder: Path, facts: dict[str, Any] | None = None) -> None:
     """Write a model folder; it is written beside and renamed, so that a folder of that name is always whole.
 
-    `facts` (training data, scores, recipe) go into the configuration and the model card.
+    `facts` (training data, scores, recipe) go into the configuration and the model card. A calibrated model takes its
+    calibration along.
 
     Raises:
         CheckpointError: something that is not a model folder stands in the way.
@@ -129,6 +131,8 @@ def _write(tagger: Tagger, folder: Path, facts: dict[str, Any]) -> None:
     }
     (folder / CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     (folder / CARD).write_text(_card(tagger, facts), encoding="utf-8")
+    if tagger.calibration is not None:
+        write_calibration(folder, tagger.calibration)
 
 
 def save_weights(weights: Mapping[str, Tensor], path: Path) -> None:
@@ -218,6 +222,7 @@ def load_tagger(place: str | os.PathLike[str]) -> Tagger:
 
     Raises:
         CheckpointError: the folder is not whole, or the weights are not those of the declaration.
+        CalibrationError: its calibration is damaged.
     """
     folder = _found(place)
     config = read_config(folder)
@@ -246,6 +251,7 @@ def load_tagger(place: str | os.PathLike[str]) -> Tagger:
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(f"{path}: expected the weights of the declared model, found others: {reason}") from error
+    tagger.calibration = read_calibration(folder)
     return tagger.eval()
 
 

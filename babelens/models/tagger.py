@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from babelens.models.batch import Batch, Collator
+from babelens.models.calibration import Calibration
 from babelens.models.region_store import RegionCache
 from babelens.models.spec import Model
 from babelens.modules.alignment import Pairs
 from babelens.modules.backbone import State, Streams
 from babelens.modules.origin import Origin
-from babelens.modules.shapes import Emissions, PerRow
+from babelens.modules.shapes import Emissions, PerRow, WordMask
 from babelens.schema import Entity, TagSet
 
 
@@ -31,6 +32,17 @@ class Losses(NamedTuple):
     parts: dict[str, Tensor]
 
 
+class Reading(NamedTuple):
+    """What a tagger read in a batch: the scores of tags before the transitions of the head, and where words stand.
+
+    `attention` is where each word looks, (batch, head, word, region), for each view that can tell.
+    """
+
+    emissions: Emissions
+    mask: WordMask
+    attention: dict[str, Tensor]
+
+
 class Tagger(nn.Module):
     """A declared model with its weights and its tag set.
 
@@ -42,6 +54,8 @@ class Tagger(nn.Module):
 
     `precision` is the type of number that matrix products and convolutions of the backbone are computed in, None for
     that of the weights; it is set by whoever runs the model and is no part of it (see `precision.resolve`).
+
+    `calibration` holds the temperature of its scores, None where it was not calibrated. It changes no entity.
     """
 
     def __init__(self, model: Model, tags: TagSet, origin: Callable[[str], Origin]) -> None:
@@ -49,6 +63,7 @@ class Tagger(nn.Module):
         self.model = model
         self.tags = tags
         self.precision: torch.dtype | None = None
+        self.calibration: Calibration | None = None
         self.backbone = model.backbone.build(origin)
         self.dropout = nn.Dropout(model.dropout)
         self.head = model.head.build(self.backbone.dim, self.backbone.auxiliary_dim, tags)
@@ -57,6 +72,11 @@ class Tagger(nn.Module):
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.parameters()).device
+
+    @property
+    def temperature(self) -> float:
+        """What the scores of paths are divided by to give probabilities; 1 without calibration."""
+        return 1.0 if self.calibration is None else self.calibration.temperature
 
     def collator(self, memory: int = 0, regions: RegionCache | None = None) -> Collator:
         """What makes batches for this tagger; `memory` bytes of cut pictures are kept. `regions` are kept on disk."""
@@ -128,19 +148,29 @@ class Tagger(nn.Module):
     @torch.no_grad()
     def decode(self, batch: Batch) -> list[tuple[Entity, ...]]:
         """The best entities of each row."""
-        state = self.encode(batch)
-        paths = self.head.decode(self._emissions(state), state.text.mask)
-        return [self.tags.decode(path) for path in paths]
+        return self.entities(self.read(batch))
 
     @torch.no_grad()
     def decode_scored(self, batch: Batch) -> list[list[tuple[Entity, float]]]:
         """The best entities of each row, each with the exact marginal probability of its span."""
-        state = self.encode(batch)
-        mask = state.text.mask
-        emissions = self._emissions(state)
-        rows = [self.tags.decode(path) for path in self.head.decode(emissions, mask)]
-        scores = self.head.span_marginals(emissions, mask, [list(row) for row in rows])
+        reading = self.read(batch)
+        rows = self.entities(reading)
+        scores = self.head.span_marginals(reading.emissions, reading.mask, rows, self.temperature)
         return [list(zip(row, own, strict=True)) for row, own in zip(rows, scores, strict=True)]
+
+    @torch.no_grad()
+    def read(self, batch: Batch, *, attention: bool = False) -> Reading:
+        """Read a batch once, for all that the head may then be asked; with `attention`, also where words look."""
+        state = self.encode(batch)
+        looks: dict[str, Tensor] = {}
+        if attention:
+            with self._cast():
+                looks = self.backbone.attention(state)
+        return Reading(self._emissions(state), state.text.mask, looks)
+
+    def entities(self, reading: Reading) -> list[tuple[Entity, ...]]:
+        """The best entities of each row of what was read."""
+        return [self.tags.decode(path) for path in self.head.decode(reading.emissions, reading.mask)]
 
     @torch.no_grad()
     def attention(self, batch: Batch) -> dict[str, Tensor]:

@@ -34,7 +34,8 @@ class Chain(NamedTuple):
 class Spans(NamedTuple):
     """Spans of words to be scored: the row of each, its first word, the word after its last, and its first tag.
 
-    The tag of its other words is the number after that of its first, as `TagSet` orders them.
+    The tag of its other words is the number after that of its first, as `TagSet` orders them. A first tag of 0 (O) is
+    that of all its words: none of them is part of an entity.
     """
 
     rows: Int[Tensor, " span"]
@@ -43,8 +44,12 @@ class Spans(NamedTuple):
     begins: Int[Tensor, " span"]
 
 
-def negative_log_likelihood(emissions: Emissions, tags: Tags, mask: WordMask, chain: Chain) -> PerRow:
-    """-log P(tags | emissions) of each row (equation 17)."""
+def negative_log_likelihood(
+    emissions: Emissions, tags: Tags, mask: WordMask, chain: Chain, temperature: float = 1.0
+) -> PerRow:
+    """-log P(tags | emissions) of each row (equation 17); the scores of paths are divided by `temperature`."""
+    if temperature != 1:
+        emissions, chain = _tempered(emissions, chain, temperature)
     return _NegativeLogLikelihood.apply(emissions, tags, mask, *chain)
 
 
@@ -87,6 +92,7 @@ def span_marginals(
 ) -> Float[Tensor, " span"]:
     """P(y_i = B-c, y_i+1..j = I-c, y_j+1 is not I-c) of each span, summed over all paths: that exactly this is found.
 
+    Of a span of O it is P(y_i..j = O), whatever follows.
     `temperature` divides the scores of paths. The time is that of one pass over the words, however many spans
     there are and however long they are.
     """
@@ -97,7 +103,8 @@ def span_marginals(
     before, after, total = _log_sums(lattice)
     transitions, end = lattice.moves[1], lattice.first[1, :, 0]
 
-    inside, last = begins + 1, ends - 1
+    entity = begins > 0
+    inside, last = torch.where(entity, begins + 1, 0), ends - 1
     onward = transitions[inside, inside]
     length = last - starts
     within = running[last, inside, rows] - running[starts, inside, rows]
@@ -107,7 +114,8 @@ def span_marginals(
     closing = torch.where(length > 0, inside, begins)
     following = (last + 1).clamp(max=len(after) - 1)
     leaving = transitions[closing] + after[following, :, rows]
-    leaving = leaving.scatter(1, inside[:, None], IMPOSSIBLE).logsumexp(1)
+    going_on = torch.nn.functional.one_hot(inside, leaving.shape[1]).bool() & entity[:, None]
+    leaving = leaving.masked_fill(going_on, IMPOSSIBLE).logsumexp(1)
     score = score + torch.where(last == lattice.turned[0, rows], end[closing], leaving)
     # Rounding may pass 1 by a hair.
     return (score - total[rows]).exp().clamp(max=1.0).float()

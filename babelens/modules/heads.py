@@ -103,6 +103,22 @@ class CrfHead(nn.Module):
         places = _places(self.tags, spans, mask)
         return _rows(crf.span_marginals(emissions, mask, self.chain, places, temperature), spans)
 
+    def outside_marginals(
+        self, emissions: Emissions, mask: WordMask, spans: Sequence[Sequence[Entity]], temperature: float = 1.0
+    ) -> list[list[float]]:
+        """The probability that no word of this span is part of an entity, for each of each row; types do not count.
+
+        Raises:
+            ValueError: a span lies outside its row, or is of a type that the tag set does not hold.
+        """
+        places = _outside(_places(self.tags, spans, mask))
+        return _rows(crf.span_marginals(emissions, mask, self.chain, places, temperature), spans)
+
+    @torch.no_grad()
+    def surprises(self, emissions: Emissions, tags: Tags, mask: WordMask, temperature: float = 1.0) -> PerRow:
+        """-log P(tags) of each sentence in nats, the scores of paths divided by `temperature`."""
+        return crf.negative_log_likelihood(emissions, tags, mask, self.chain, temperature)
+
 
 class SoftmaxHead(nn.Module):
     """Scores by a linear layer, the tag of each word by itself. Dropout belongs to the caller."""
@@ -161,6 +177,28 @@ class SoftmaxHead(nn.Module):
         goes_on = torch.where(mask[rows, after] & (ends < mask.shape[1]), logs[rows, after, inside].exp(), 0.0)
         return _rows(chances.exp() * (1 - goes_on), spans)
 
+    @torch.no_grad()
+    def outside_marginals(
+        self, emissions: Emissions, mask: WordMask, spans: Sequence[Sequence[Entity]], temperature: float = 1.0
+    ) -> list[list[float]]:
+        """The probability that no word of this span is part of an entity, for each span of each row: that all are O.
+
+        Raises:
+            ValueError: a span lies outside its row, or is of a type that the tag set does not hold.
+        """
+        rows, starts, ends, _ = _places(self.tags, spans, mask)
+        logs = (emissions.float() / temperature).log_softmax(2)
+        word = torch.arange(mask.shape[1], device=mask.device)
+        within = (word >= starts[:, None]) & (word < ends[:, None])
+        return _rows(torch.where(within, logs[rows, :, 0], 0.0).sum(1).exp(), spans)
+
+    @torch.no_grad()
+    def surprises(self, emissions: Emissions, tags: Tags, mask: WordMask, temperature: float = 1.0) -> PerRow:
+        """-log P(tags) of each sentence in nats if tags are independent, all scores divided by `temperature`."""
+        logs = (emissions.float() / temperature).log_softmax(2)
+        chosen = logs.gather(2, tags.masked_fill(~mask, 0)[:, :, None])[:, :, 0]
+        return -torch.where(mask, chosen, 0.0).sum(1)
+
 
 def _places(tags: TagSet, spans: Sequence[Sequence[Entity]], mask: WordMask) -> crf.Spans:
     """Entities of each row as tensors."""
@@ -173,6 +211,10 @@ def _places(tags: TagSet, spans: Sequence[Sequence[Entity]], mask: WordMask) -> 
                 raise ValueError(f"expected a type of {', '.join(tags.types)}, found {entity}")
             columns.append((row, entity.start, entity.end, 1 + 2 * tags.types.index(entity.type)))
     return crf.Spans(*torch.tensor(columns, dtype=torch.long, device=mask.device).reshape(-1, 4).unbind(1))
+
+
+def _outside(spans: crf.Spans) -> crf.Spans:
+    return spans._replace(begins=torch.zeros_like(spans.begins))
 
 
 def _rows(values: Tensor, spans: Sequence[Sequence[Entity]]) -> list[list[float]]:

@@ -1,54 +1,160 @@
-"""Files, folders and standard input to rows, one after the other, so that memory does not grow with the input."""
+"""Files, folders, data sets of the hub and standard input to rows, one after the other: memory does not grow."""
 
 import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from hashlib import blake2b, file_digest
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from babelens.data.boxes import BoxFile
+from babelens.data.corpus import Corpus
 from babelens.data.images import ImageStore, Picture
 from babelens.data.languages import is_language
 from babelens.data.places import BOXES, CONLL, JSONL, PARQUET, SPLITS
 from babelens.data.problems import fault, listing, quote
-from babelens.data.reading import box_files, boxes_beside, read_corpus
+from babelens.data.reading import HUB, box_files, boxes_beside, read_corpus
 from babelens.models.batch import Row
+from babelens.prediction.hub_rows import COLUMNS, TEXT, open_hub
 from babelens.prediction.pictures import GivenPictures
 from babelens.prediction.rows import RowError, Unread, example_row, fields_row
 
 STANDARD_INPUT = "-"
 _ROWS_AT_ONCE = 256
 _BLANKS = b" \t\r\n"
+_CHUNK = 1 << 20
+
+# A row that has been found, but not yet read: what is skipped costs no more than finding it.
+_Found = Callable[[], Row | Unread]
 
 
-def read_rows(
-    place: str, *, images: Path | None = None, strict_images: bool = False, boxes: Sequence[Path] | None = None
-) -> Iterator[Row | Unread]:
-    """The rows of a JSONL, CoNLL or Parquet file, of all such files of a folder, or of JSONL at standard input ("-").
+class Rows:
+    """The rows of a JSONL, CoNLL or Parquet file, of all such files of a folder, of `hub:NAME`, or of standard input.
 
     A folder is read in the order train, valid, test where it has such files, itself or in folders per language; else
     all of its files by name. Picture ids are files, with or without their ending, in `images`; without it in the
     folder `images` beside the input, or in the input's own folder. `boxes` are the objects known in the pictures;
     None are those of `boxes.jsonl`, or of a folder `boxes` of XML files, beside the input. A row of JSONL or
-    Parquet that cannot be read is answered as such; ids that are missing are the number of the line.
+    Parquet that cannot be read is answered as such; ids that are missing are the number of the line. `hub:NAME` or
+    `hub:NAME:CONFIGURATION` is streamed, all its parts, with the pictures that are in it. "-" is JSONL from standard
+    input.
 
     Raises:
         DataError: there is nothing to read, or a CoNLL file or boxes cannot be read.
-        ImageError: a picture is missing or unreadable, and pictures are strict.
+        ImageError: a picture is missing or unreadable, and pictures are strict (when its batch is made).
     """
-    if images is not None and not images.is_dir():
-        raise fault(images, "a folder of pictures", "a file" if images.exists() else "no such folder")
-    given = None if boxes is None else box_files(boxes)
-    if place == STANDARD_INPUT:
-        folders = [images] if images else [Path("images"), Path()]
-        attach = _Attach(ImageStore(folders, strict=strict_images, boxes=given or ()))
-        return _jsonl(sys.stdin.buffer, "standard input", attach)
-    path = Path(place)
-    files = _files(path) if path.is_dir() else [path]
-    for file in files:
-        _check(file)
-    return (row for file in files for row in _read_file(file, images, strict_images, given))
+
+    def __init__(
+        self,
+        place: str,
+        *,
+        images: Path | None = None,
+        strict_images: bool = False,
+        boxes: Sequence[Path] | None = None,
+    ) -> None:
+        if images is not None and not images.is_dir():
+            raise fault(images, "a folder of pictures", "a file" if images.exists() else "no such folder")
+        self.place = place
+        self._images = images
+        self._strict = strict_images
+        self._boxes = None if boxes is None else box_files(boxes)
+        self._hub = open_hub(place) if place.startswith(HUB) else None
+        self._files: list[Path] = []
+        self._corpora: dict[Path, Corpus] = {}
+        if self._hub is None and place != STANDARD_INPUT:
+            path = Path(place)
+            self._files = _files(path) if path.is_dir() else [path]
+            for file in self._files:
+                _check(file)
+
+    def __iter__(self) -> Iterator[Row | Unread]:
+        return self.rows()
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the same rows can be read again: those of standard input and of pipes cannot."""
+        return self._hub is not None or (bool(self._files) and all(file.is_file() for file in self._files))
+
+    def facts(self) -> dict[str, Any]:
+        """What the rows are, with digests of the files (BLAKE2b, 128 bits): inputs of equal facts have equal rows.
+
+        What is in the folder of pictures is not looked at, only which one it is.
+        """
+        settings = {
+            "images": None if self._images is None else str(self._images.resolve()),
+            "strict_images": self._strict,
+            "boxes": None if self._boxes is None else [_digest(file.source) for file in self._boxes],
+        }
+        if self._hub is not None:
+            return {"input": self.place, "digest": self._hub.digest, **settings}
+        return {"input": [{"file": str(file.resolve()), "digest": _digest(file)} for file in self._files], **settings}
+
+    def total(self) -> int | None:
+        """How many rows there are, as far as that can be told at once: blank lines of JSONL count as well."""
+        if not self.repeatable or self._hub is not None:
+            return None if self._hub is None else self._hub.total
+        return sum(self._count(file) for file in self._files)
+
+    def rows(self, start: int = 0) -> Iterator[Row | Unread]:
+        """The rows, from the one with that number (from 0) on."""
+        return (read() for read in islice(self._found(), start, None))
+
+    def _found(self) -> Iterator[_Found]:
+        if self._hub is not None:
+            attach = _Attach(ImageStore([], strict=self._strict))
+            for number, fields in enumerate(self._hub.fields(), 1):
+                yield partial(_fields, fields, f"{self.place}:{number}", str(number), attach)
+        elif not self._files:
+            folders = [self._images] if self._images else [Path("images"), Path()]
+            attach = _Attach(ImageStore(folders, strict=self._strict, boxes=self._boxes or ()))
+            yield from _jsonl(sys.stdin.buffer, "standard input", attach)
+        for file in self._files:
+            yield from self._file(file)
+
+    def _file(self, path: Path) -> Iterator[_Found]:
+        kind = _kind(path)
+        if kind == "conll":
+            corpus = self._corpus(path)
+            for number in range(len(corpus)):
+                yield partial(_example, corpus, number)
+            return
+        folder = path.resolve().parent
+        folders = [self._images] if self._images else [folder / "images", folder]
+        known = boxes_beside(folder) if self._boxes is None else self._boxes
+        attach = _Attach(ImageStore(folders, strict=self._strict, boxes=known))
+        if kind == "parquet":
+            yield from _parquet(path, attach)
+            return
+        with open(path, "rb") as file:
+            yield from _jsonl(file, str(path), attach)
+
+    def _corpus(self, path: Path) -> Corpus:
+        if path not in self._corpora:
+            folder = path.resolve().parent.name
+            self._corpora[path] = read_corpus(
+                path,
+                images=self._images,
+                strict_images=self._strict,
+                language=folder if is_language(folder) else None,
+                boxes=None if self._boxes is None else [file.source for file in self._boxes],
+            )
+        return self._corpora[path]
+
+    def _count(self, path: Path) -> int:
+        kind = _kind(path)
+        if kind == "conll":
+            return len(self._corpus(path))
+        if kind == "parquet":
+            import pyarrow.parquet as pq
+
+            return pq.read_metadata(path).num_rows
+        with open(path, "rb") as file:
+            lines, last = 0, b"\n"
+            while chunk := file.read(_CHUNK):
+                lines, last = lines + chunk.count(b"\n"), chunk[-1:]
+        return lines + (last != b"\n")
 
 
 def _files(folder: Path) -> list[Path]:
@@ -75,24 +181,6 @@ def _check(path: Path) -> None:
         raise fault(path, "at least one row", "an empty file")
 
 
-def _read_file(
-    path: Path, images: Path | None, strict: bool, boxes: Sequence[BoxFile] | None
-) -> Iterator[Row | Unread]:
-    kind = _kind(path)
-    if kind == "conll":
-        yield from _conll(path, images, strict, None if boxes is None else [file.source for file in boxes])
-        return
-    folder = path.resolve().parent
-    folders = [images] if images else [folder / "images", folder]
-    known = boxes_beside(folder) if boxes is None else boxes
-    attach = _Attach(ImageStore(folders, strict=strict, boxes=known))
-    if kind == "parquet":
-        yield from _parquet(path, attach)
-        return
-    with open(path, "rb") as file:
-        yield from _jsonl(file, str(path), attach)
-
-
 def _kind(path: Path) -> str:
     """What a file is: by its ending, else by its first bytes. What is no regular file (a pipe) is JSONL."""
     for kind, endings in (("conll", CONLL), ("jsonl", JSONL), ("parquet", PARQUET)):
@@ -107,21 +195,17 @@ def _kind(path: Path) -> str:
     return "jsonl" if start.startswith(b"{") else "conll"
 
 
-def _conll(path: Path, images: Path | None, strict: bool, boxes: Sequence[Path] | None) -> Iterator[Row]:
-    folder = path.resolve().parent.name
-    language = folder if is_language(folder) else None
-    corpus = read_corpus(path, images=images, strict_images=strict, language=language, boxes=boxes)
-    for number in range(len(corpus)):
-        yield example_row(corpus[number], corpus.picture_keys(number), corpus.picture)
+def _example(corpus: Corpus, number: int) -> Row:
+    return example_row(corpus[number], corpus.picture_keys(number), corpus.picture)
 
 
-def _jsonl(lines: BinaryIO | Iterable[bytes], name: str, attach: "_Attach") -> Iterator[Row | Unread]:
+def _jsonl(lines: BinaryIO | Iterable[bytes], name: str, attach: "_Attach") -> Iterator[_Found]:
     for number, line in enumerate(lines, 1):
         if not line.strip(_BLANKS):
             continue
         if number == 1 and line.lstrip(b"\xef\xbb\xbf \t").startswith(b"["):
             raise fault(name, "one JSON object a line (JSONL)", "a JSON list", line=1)
-        yield _row(line, f"{name}:{number}", str(number), attach)
+        yield partial(_row, line, f"{name}:{number}", str(number), attach)
 
 
 def _row(line: bytes, place: str, id: str, attach: "_Attach") -> Row | Unread:
@@ -143,23 +227,29 @@ def _fields(fields: object, place: str, id: str, attach: "_Attach") -> Row | Unr
         return Unread(id if named is None else str(named), f"{place}: {error}")
 
 
-def _parquet(path: Path, attach: "_Attach") -> Iterator[Row | Unread]:
+def _parquet(path: Path, attach: "_Attach") -> Iterator[_Found]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(path) as file:
-            known = ("id", "text", "tokens", "words", "image", "images", "language")
-            columns = [name for name in file.schema_arrow.names if name in known]
-            if not {"text", "tokens", "words"} & set(columns):
+            columns = [name for name in file.schema_arrow.names if name in COLUMNS]
+            if not TEXT & set(columns):
                 raise fault(path, "a column text or tokens", listing(file.schema_arrow.names))
             number = 0
             for table in file.iter_batches(_ROWS_AT_ONCE, columns=columns):
                 for fields in table.to_pylist():
                     number += 1
-                    yield _fields(fields, f"{path}:{number}", str(number), attach)
+                    yield partial(_fields, fields, f"{path}:{number}", str(number), attach)
     except pa.ArrowInvalid as error:
         raise fault(path, "a Parquet file", str(error).splitlines()[0]) from error
+
+
+def _digest(path: Path) -> str:
+    if path.is_dir():
+        return " ".join(_digest(file) for file in sorted(path.iterdir()) if file.is_file())
+    with open(path, "rb") as file:
+        return file_digest(file, lambda: blake2b(digest_size=16)).hexdigest()
 
 
 class _Attach:

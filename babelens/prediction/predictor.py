@@ -1,20 +1,26 @@
 """Sentence and picture in, entities out."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
 
-from babelens.models.batch import Batch, Collator, ImageStatus, Row
+from babelens.models.batch import Batch, Collator, Row
+from babelens.models.calibration import Calibration
 from babelens.models.checkpoint import push_folder, save_tagger
+from babelens.models.digest import model_digest
 from babelens.models.loading import BatchLoader, Source, Work
 from babelens.models.tagger import Tagger
 from babelens.prediction.answer import Answer, answer_row
+from babelens.prediction.ask import PLAIN, Ask
+from babelens.prediction.explain import answer_batch
 from babelens.prediction.pictures import GivenPictures, Images
 from babelens.prediction.rows import RowError, Unread, fields_row, text_row
-from babelens.schema import Entity, InputError
+from babelens.schema import InputError
 
 Question = str | Sequence[str] | Mapping | Row | Unread
 
@@ -22,8 +28,6 @@ BATCH = 32
 _BATCHES_AHEAD = 16
 _WORDS_AT_ONCE = 16_384
 _PICTURE_BYTES = 64 << 20
-
-_Found = tuple[Sequence[tuple[Entity, float]], ImageStatus]
 
 
 class Predictor:
@@ -45,27 +49,47 @@ class Predictor:
         """Where the model is."""
         return self.tagger.device
 
-    def predict(self, text_or_tokens: str | Sequence[str], image: Images = None, language: str | None = None) -> Answer:
+    @cached_property
+    def digest(self) -> str:
+        """A name for the model that changes with whatever changes its answers (see `models.digest`); computed once."""
+        return model_digest(self.tagger)
+
+    def min_score(self, target_precision: float) -> float:
+        """The least score from which entities are right as often as that (a share), as `babelens calibrate` found.
+
+        Raises:
+            CalibrationError: no threshold was found for it.
+        """
+        return (self.tagger.calibration or Calibration()).threshold(target_precision).score
+
+    def predict(
+        self,
+        text_or_tokens: str | Sequence[str],
+        image: Images = None,
+        language: str | None = None,
+        *,
+        ask: Ask = PLAIN,
+    ) -> Answer:
         """Find the entities of one text, with the help of its picture or pictures.
 
         A text is split into words; tokens are taken as they are, and the text of the answer is the tokens joined by
         blanks. `image` is a path, the bytes of a file, a Pillow image, or a list of these. A picture that cannot be
-        opened is no error: `image_status` of the answer says so.
+        opened is no error: `image_status` of the answer says so. `ask` says what else the answer tells.
 
         Raises:
             InputError: what was given is neither a text nor a list of tokens.
         """
         row = text_row(text_or_tokens, image, language, "0")
         if not row.example.words:
-            return answer_row(row.example, (), "none")
-        found, status = self._tag(self._collator()([row], labelled=False))[0]
-        return answer_row(row.example, found, status)
+            return self.bare(row, ask)
+        return self.answer([row], self.collator()([row], labelled=False), ask)[0]
 
-    def predict_batch(self, rows: Iterable[Question], *, batch: int = BATCH) -> Iterator[Answer]:
+    def predict_batch(self, rows: Iterable[Question], *, batch: int = BATCH, ask: Ask = PLAIN) -> Iterator[Answer]:
         """Answer any number of rows, in their order, `batch` at a time and with memory that does not grow.
 
         A row is a text, a list of tokens, or a mapping with `text` or `tokens` and perhaps `id`, `image` (as in
-        `predict`) and `language`. A row that cannot be read is answered too: its `error` says why.
+        `predict`) and `language`. A row that cannot be read is answered too: its `error` says why. `ask` says what else
+        the answers tell.
 
         Raises:
             ValueError: `batch` is less than 1.
@@ -74,10 +98,24 @@ class Predictor:
         if batch < 1:
             raise ValueError(f"expected a batch of at least 1 row, found {batch}")
         # Cut pictures are kept for the neighbours that share them.
-        collator = self._collator(_PICTURE_BYTES)
+        collator = self.collator(_PICTURE_BYTES)
         questions = (_read(row, number) for number, row in enumerate(rows))
         while ahead := list(islice(questions, batch * _BATCHES_AHEAD)):
-            yield from self._answer(ahead, batch, collator)
+            yield from self._answer(ahead, batch, collator, ask)
+
+    def collator(self, memory: int = 0) -> Collator:
+        """What makes batches of rows for this model; `memory` bytes of cut pictures are kept."""
+        return self.tagger.collator(memory)
+
+    def answer(self, rows: Sequence[Row], made: Batch, ask: Ask = PLAIN) -> list[Answer]:
+        """Answer rows, each of which has words, from the batch that was made of them (see `explain.answer_batch`)."""
+        return answer_batch(self.tagger, rows, made, ask, self.digest if ask.model else None)
+
+    def bare(self, row: Row | Unread, ask: Ask = PLAIN) -> Answer:
+        """The answer to a row that the model is not asked about: it has no words, or could not be read."""
+        if isinstance(row, Unread):
+            return Answer("", id=row.id, error=row.error)
+        return replace(answer_row(row.example, (), "none"), model=self.digest if ask.model else None)
 
     def save(self, folder: str | Path) -> None:
         """Write the model folder; it is there as a whole or not at all.
@@ -98,25 +136,18 @@ class Predictor:
             save_tagger(self.tagger, Path(place) / "model")
             return push_folder(Path(place) / "model", repository, private=private)
 
-    def _collator(self, memory: int = 0) -> Collator:
-        return self.tagger.collator(memory)
-
-    def _answer(self, ahead: Sequence[Row | Unread], batch: int, collator: Collator) -> list[Answer]:
-        answers: list[Answer] = [
-            Answer("", id=row.id, error=row.error) if isinstance(row, Unread) else answer_row(row.example, (), "none")
-            for row in ahead
-        ]
+    def _answer(self, ahead: Sequence[Row | Unread], batch: int, collator: Collator, ask: Ask) -> list[Answer]:
+        answers = [self.bare(row, ask) for row in ahead]
         asked = {number: row for number, row in enumerate(ahead) if isinstance(row, Row)}
         groups = length_groups({number: len(row.example.words) for number, row in asked.items()}, batch)
+        # Rows with pictures stand together (see `answer_batch`).
+        groups = [sorted(group, key=lambda number: not asked[number].keys) for group in groups]
         with BatchLoader(Source(asked, collator), pinned=self.device.type == "cuda") as loader:
             for numbers, made in zip(groups, loader.batches([Work(group) for group in groups]), strict=True):
-                for number, (found, status) in zip(numbers, self._tag(made), strict=True):
-                    answers[number] = answer_row(asked[number].example, found, status)
+                own = self.answer([asked[number] for number in numbers], made, ask)
+                for number, answer in zip(numbers, own, strict=True):
+                    answers[number] = answer
         return answers
-
-    def _tag(self, made: Batch) -> list[_Found]:
-        """The entities of each row with their scores, and what became of its pictures."""
-        return list(zip(self.tagger.decode_scored(made.to(self.device)), made.status, strict=True))
 
 
 def length_groups(lengths: Mapping[int, int], batch: int) -> list[list[int]]:

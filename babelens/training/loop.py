@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from accelerate.utils import set_seed
 
 from babelens.data import Corpus
+from babelens.data.split import split
 from babelens.models.batch import Batch, CorpusRows
 from babelens.models.checkpoint import CheckpointError, new_tagger, read_config, save_tagger
 from babelens.models.compiled import compile_encoders
@@ -23,6 +24,7 @@ from babelens.models.spec import to_plain
 from babelens.models.tagger import Tagger
 from babelens.schema import Entity, InputError, TagSet
 from babelens.scoring.scores import score
+from babelens.training.calibrated import calibrate_chosen
 from babelens.training.claim import claim, locked
 from babelens.training.errors import Halted, Interrupted, OutOfMemory, ResumeError, TrainingError
 from babelens.training.guards import room, stop_signals
@@ -86,6 +88,9 @@ def train(
     """
     if recipe.training.pictures == "pairs":
         training, validation = training.pairs(), validation.pairs()
+    spared = None
+    if recipe.training.calibrate:
+        validation, spared = split(validation, (1.0, 1.0), seed=recipe.training.seed)
     join_processes(device)
     with ExitStack() as held, ending_together():
 
@@ -102,7 +107,10 @@ def train(
         keep_freed_memory()
         with room(out):
             told = report if report is not None and rank() == 0 else Report()
-            return _train(recipe, training, validation, out, device, resume, told)
+            trained = _train(recipe, training, validation, out, device, resume, told)
+            if spared is not None:
+                by_the_first(lambda: calibrate_chosen(trained.model, spared, recipe.training, device))
+            return trained
 
 
 def _train(

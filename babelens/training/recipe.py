@@ -45,6 +45,9 @@ class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     be others when a run goes on, and so may `halve`.
     `pictures` says what becomes of a row of several pictures: "join" shows the model all of them at once, "pairs" makes
     it so many pairs of the sentence with one picture, in training and validation, as the paper counts its data.
+    With `calibrate`, half of the validation rows have no part in the choice of the model, drawn by the seed, rows that
+    share a picture, a text or a translation together; its scores are then calibrated on them (see
+    `models.calibrating`), with thresholds for the precisions of `targets`.
     """
 
     epochs: int = 8
@@ -73,6 +76,8 @@ class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     compile: bool = False
     save_minutes: float | None = 30.0
     keep: int = 2
+    calibrate: bool = False
+    targets: tuple[float, ...] = (0.9, 0.95)
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch", "accumulate", "step_epochs", "keep"):
@@ -88,6 +93,8 @@ class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise RecipeError(f"training.{name}: expected 0 or more, found {getattr(self, name)}")
         if self.save_minutes is not None and not self.save_minutes >= 0:
             raise RecipeError(f"training.save_minutes: expected 0 or more, or none, found {self.save_minutes}")
+        if strange := next((target for target in self.targets if not 0 <= target <= 1), None):
+            raise RecipeError(f"training.targets: expected precisions from 0 to 1, found {strange}")
         if not 0 <= self.seed < 1 << 32:
             raise RecipeError(f"training.seed: expected 0 or more, below 2^32, found {self.seed}")
         if not 0 < self.step_factor <= 1:

@@ -103,9 +103,9 @@ def test_a_line_end_keeps_texts_apart(first: str, second: str) -> None:
 def test_hostile_texts_take_linear_time(piece: str) -> None:
     def seconds(times: int) -> float:
         text = piece * times
-        start = time.perf_counter()
+        start = time.process_time()
         split_words(text)
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     seconds(10)
     short, long = min(seconds(1_000) for _ in range(3)), min(seconds(16_000) for _ in range(2))

@@ -128,6 +128,36 @@ def test_marginals_are_sums_over_all_paths(near, case, temperature):
 
 
 @both_sums
+@settings(max_examples=10, deadline=None)
+@given(cases, st.sampled_from([1.0, 0.4, 3.0]))
+def test_spans_of_o_and_tempered_likelihood_are_sums_over_all_paths(near, case, temperature):
+    emissions, tags, mask, chain = random_case(*case)
+    spans, chances, surprises = [], [], []
+    for row, length in enumerate(case[2]):
+        paths = {path: score / temperature for path, score in all_paths(emissions[row], length, chain)}
+        total = torch.stack(list(paths.values())).logsumexp(0)
+        surprises.append(total - paths[tuple(tags[row, :length].tolist())])
+        for start, end in itertools.combinations(range(length + 1), 2):
+            spans.append((row, start, end, 0))
+            outside = (score for path, score in paths.items() if not any(path[start:end]))
+            chances.append(sum((score - total).exp().item() for score in outside))
+    places = Spans(*torch.tensor(spans).unbind(1))
+    with patch.object(crf, "NEAR", near):
+        found = span_marginals(emissions, mask, chain, places, temperature)
+        tempered = negative_log_likelihood(emissions, tags, mask, chain, temperature)
+    torch.testing.assert_close(found, torch.tensor(chances), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(tempered, torch.stack(surprises).float(), atol=2e-5, rtol=1e-5)
+
+
+@settings(max_examples=20, deadline=None)
+@given(cases, st.floats(0.05, 20.0))
+def test_a_temperature_changes_no_path(case, temperature):
+    emissions, _, mask, chain = random_case(*case)
+    scaled = Chain(*(scores / temperature for scores in chain))
+    assert best_paths(emissions / temperature, mask, scaled) == best_paths(emissions, mask, chain)
+
+
+@both_sums
 def test_gradients_are_those_of_the_enumeration(near):
     emissions, tags, mask, chain = random_case(3, 1, (4, 2, 1))
     leaves = [leaf.requires_grad_() for leaf in (emissions, *chain)]

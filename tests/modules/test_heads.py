@@ -155,6 +155,29 @@ def test_softmax_span_scores_are_products():
     assert head.span_marginals(emissions, MASK, entities, temperature=2.0) == cooler
 
 
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+def test_softmax_outside_and_surprise_are_products(temperature):
+    head, words = build(Softmax())
+    emissions = head.emissions(Streams(words / 3)).detach()
+    chance = (emissions / temperature).softmax(2)
+    found = head.outside_marginals(emissions, MASK, [[Entity(1, 4, "PER")], [], [Entity(0, 1, "LOC")]], temperature)
+    assert found[0] == pytest.approx([(chance[0, 1, 0] * chance[0, 2, 0] * chance[0, 3, 0]).item()], abs=1e-6)
+    assert found[1] == [] and found[2] == pytest.approx([chance[2, 0, 0].item()], abs=1e-6)
+    surprises = head.surprises(emissions, GOLD, MASK, temperature)
+    for row, length in enumerate((4, 3, 1)):
+        right = torch.stack([chance[row, word, GOLD[row, word]] for word in range(length)])
+        torch.testing.assert_close(surprises[row], -right.log().sum())
+
+
+@pytest.mark.parametrize("declaration", [Crf(), Crf(forbid_illegal=True), Softmax()])
+def test_what_starts_at_a_word_is_outside_or_begins_or_goes_on(declaration):
+    head, words = build(declaration)
+    emissions = head.emissions(Streams(words / 3)).detach()
+    spans = [[Entity(0, 1, type_) for type_ in TAGS.types], [], []]
+    outside = head.outside_marginals(emissions, MASK, spans, 1.5)[0]
+    assert outside[0] == outside[1] == pytest.approx(head.marginals(emissions, MASK, 1.5)[0, 0, 0].item(), abs=1e-6)
+
+
 def test_crf_temperature_flattens_the_whole_path():
     head, words = build(Crf())
     emissions = head.emissions(Streams(words)).detach()

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from babelens.data import DataError, ImageError
-from babelens.prediction.inputs import read_rows
+from babelens.prediction.inputs import Rows
 from babelens.prediction.rows import Unread
 
 
@@ -46,7 +46,7 @@ def test_jsonl_rows_with_their_pictures(tmp_path):
         {"text": "x", "image": 12},
     ]
     file = write(tmp_path / "rows.jsonl", *map(json.dumps, rows))
-    read = list(read_rows(str(file)))
+    read = list(Rows(str(file)))
     assert [row.example.id for row in read] == ["1", "2", *map(str, range(3, 12))]
     assert [status(row) for row in read] == [
         ["used"], ["used"], ["used", "used", "missing"], [], [], ["unreadable"], ["used"], *[["missing"]] * 4
@@ -59,15 +59,15 @@ def test_jsonl_rows_with_their_pictures(tmp_path):
 def test_the_folder_of_pictures_can_be_named(tmp_path):
     picture(tmp_path / "elsewhere" / "a.jpg")
     file = write(tmp_path / "rows.jsonl", '{"text": "x", "image": "a"}')
-    assert status(next(read_rows(str(file)))) == ["missing"]
-    assert status(next(read_rows(str(file), images=tmp_path / "elsewhere"))) == ["used"]
+    assert status(next(iter(Rows(str(file))))) == ["missing"]
+    assert status(next(iter(Rows(str(file), images=tmp_path / "elsewhere")))) == ["used"]
     with pytest.raises(DataError, match="nowhere: expected a folder of pictures, found no such folder"):
-        read_rows(str(file), images=tmp_path / "nowhere")
+        Rows(str(file), images=tmp_path / "nowhere")
 
 
 def test_strict_pictures(tmp_path):
     file = write(tmp_path / "rows.jsonl", '{"text": "x", "image": "a"}')
-    row = next(read_rows(str(file), strict_images=True))
+    row = next(iter(Rows(str(file), strict_images=True)))
     with pytest.raises(ImageError, match=r"images/a: expected a readable picture, found no such picture"):
         row.open(row.keys[0])
 
@@ -89,7 +89,7 @@ def test_bad_rows_of_jsonl_keep_their_place_and_say_where(tmp_path):
     ]
     file = tmp_path / "rows.jsonl"
     file.write_bytes(b"\n".join(lines))
-    read = list(read_rows(str(file)))
+    read = list(Rows(str(file)))
     assert [row.id if isinstance(row, Unread) else row.example.id for row in read] == (
         ["g", "3", "4", "5", "k", "7", "m", "g", "5", "11"]
     )
@@ -107,7 +107,7 @@ def test_bad_rows_of_jsonl_keep_their_place_and_say_where(tmp_path):
 def test_a_json_list_is_refused_at_once(tmp_path):
     file = write(tmp_path / "rows.json", "[", '{"text": "a"}', "]")
     with pytest.raises(DataError, match=r"rows.json:1: expected one JSON object a line \(JSONL\), found a JSON list"):
-        list(read_rows(str(file)))
+        list(Rows(str(file)))
 
 
 def test_jsonl_is_read_as_it_comes(tmp_path, monkeypatch):
@@ -116,7 +116,7 @@ def test_jsonl_is_read_as_it_comes(tmp_path, monkeypatch):
         raise AssertionError("read ahead")
 
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=lines()))
-    rows = read_rows("-")
+    rows = iter(Rows("-"))
     assert next(rows).example.text == "first"
     with pytest.raises(AssertionError, match="read ahead"):
         next(rows)
@@ -125,7 +125,7 @@ def test_jsonl_is_read_as_it_comes(tmp_path, monkeypatch):
 def test_conll_rows_have_joined_text_and_pictures(tmp_path):
     picture(tmp_path / "images" / "7.jpg")
     write(tmp_path / "test.txt", "IMGID:7", "New\tB-LOC", "York\tI-LOC", "!\tO", "", "IMGID:8", "a\tO", "")
-    read = list(read_rows(str(tmp_path / "test.txt")))
+    read = list(Rows(str(tmp_path / "test.txt")))
     assert [row.example.text for row in read] == ["New York !", "a"]
     assert [row.example.id for row in read] == ["test:1", "test:2"]
     assert [status(row) for row in read] == [["used"], ["missing"]]
@@ -135,7 +135,7 @@ def test_conll_rows_have_joined_text_and_pictures(tmp_path):
 def test_a_conll_file_that_cannot_be_read_stops_with_its_lines(tmp_path):
     file = write(tmp_path / "test.txt", "New\tB-LOC", "York", "b\tX-LOC", "")
     with pytest.raises(DataError) as caught:
-        list(read_rows(str(file)))
+        list(Rows(str(file)))
     assert [problem.line for problem in caught.value.problems] == [2, 3]
 
 
@@ -160,13 +160,13 @@ def test_parquet_rows(tmp_path):
         }
     )
     pq.write_table(table, tmp_path / "rows.parquet")
-    read = list(read_rows(str(tmp_path / "rows.parquet")))
+    read = list(Rows(str(tmp_path / "rows.parquet")))
     assert [row.example.words for row in read] == [("Anna", "B"), ("C",), ("D",), ("E",)]
     assert [status(row) for row in read] == [["used"], ["used"], [], ["unreadable"]]
     assert [row.example.id for row in read] == ["1", "2", "3", "4"]
     plain = pa.table({"text": ["Anna", None], "image": [file.getvalue(), b""], "id": [5, 6]})
     pq.write_table(plain, tmp_path / "plain.parquet")
-    first, second = read_rows(str(tmp_path / "plain.parquet"))
+    first, second = Rows(str(tmp_path / "plain.parquet"))
     assert (first.example.id, status(first)) == ("5", ["used"])
     assert second == Unread("6", f"{tmp_path / 'plain.parquet'}:2: expected text or tokens, found text, image, id")
 
@@ -174,16 +174,16 @@ def test_parquet_rows(tmp_path):
 def test_parquet_files_that_are_none(tmp_path):
     (tmp_path / "a.parquet").write_bytes(b"PAR1 but no more")
     with pytest.raises(DataError, match=r"a.parquet: expected a Parquet file"):
-        list(read_rows(str(tmp_path / "a.parquet")))
+        list(Rows(str(tmp_path / "a.parquet")))
     pq.write_table(pa.table({"body": ["a"]}), tmp_path / "b.parquet")
     with pytest.raises(DataError, match=r"b.parquet: expected a column text or tokens, found body"):
-        list(read_rows(str(tmp_path / "b.parquet")))
+        list(Rows(str(tmp_path / "b.parquet")))
 
 
 def test_a_data_directory_is_read_in_the_order_of_its_parts(tmp_path):
     for name in ("test", "train", "valid", "notes"):
         write(tmp_path / f"{name}.txt", f"{name}\tO", "")
-    assert [row.example.text for row in read_rows(str(tmp_path))] == ["train", "valid", "test"]
+    assert [row.example.text for row in Rows(str(tmp_path))] == ["train", "valid", "test"]
 
 
 def test_a_directory_with_folders_per_language(tmp_path):
@@ -191,7 +191,7 @@ def test_a_directory_with_folders_per_language(tmp_path):
     for language in ("fr", "en"):
         write(tmp_path / language / "test.txt", "IMGID:1", f"{language}word\tO", "")
     write(tmp_path / "stuff" / "test.txt", "no\tO", "")
-    read = list(read_rows(str(tmp_path)))
+    read = list(Rows(str(tmp_path)))
     assert [(row.example.text, row.example.language) for row in read] == [("enword", "en"), ("frword", "fr")]
     assert [status(row) for row in read] == [["used"], ["used"]]
 
@@ -200,19 +200,19 @@ def test_a_directory_of_other_files_is_read_by_name_and_tables_of_ids_are_left_o
     write(tmp_path / "b.txt", "b\tO", "")
     write(tmp_path / "a.jsonl", '{"text": "a"}')
     write(tmp_path / "ids.tsv", "1\tset\ttrain")
-    assert [row.example.text for row in read_rows(str(tmp_path))] == ["a", "b"]
+    assert [row.example.text for row in Rows(str(tmp_path))] == ["a", "b"]
 
 
 def test_nothing_to_read_is_said_before_anything_is_read(tmp_path):
     with pytest.raises(DataError, match="nowhere: expected a file or a data directory, found no such file"):
-        read_rows(str(tmp_path / "nowhere"))
+        Rows(str(tmp_path / "nowhere"))
     (tmp_path / "empty.jsonl").touch()
     with pytest.raises(DataError, match=r"empty.jsonl: expected at least one row, found an empty file"):
-        read_rows(str(tmp_path / "empty.jsonl"))
+        Rows(str(tmp_path / "empty.jsonl"))
     (tmp_path / "folder").mkdir()
     picture(tmp_path / "folder" / "only.jpg")
     with pytest.raises(DataError, match=r"folder: expected files that end in .txt, .*found only.jpg"):
-        read_rows(str(tmp_path / "folder"))
+        Rows(str(tmp_path / "folder"))
 
 
 @pytest.mark.parametrize(
@@ -221,13 +221,13 @@ def test_nothing_to_read_is_said_before_anything_is_read(tmp_path):
 )
 def test_a_file_without_an_ending_is_known_by_its_content(tmp_path, content, texts):
     (tmp_path / "rows").write_bytes(content)
-    assert [row.example.text for row in read_rows(str(tmp_path / "rows"))] == texts
+    assert [row.example.text for row in Rows(str(tmp_path / "rows"))] == texts
 
 
 def test_real_tweets_find_their_photos(shared):
-    rows = list(read_rows(str(shared / "event-tweets")))
+    rows = list(Rows(str(shared / "event-tweets")))
     assert len(rows) == 906 and len({key for row in rows for key in row.keys}) == 68
     assert {len(row.keys) for row in rows} == {1}
     assert [status(row) for row in rows[::300]] == [["used"]] * 4
-    pairs = list(read_rows(str(shared / "twitter-photos")))
+    pairs = list(Rows(str(shared / "twitter-photos")))
     assert [status(row) for row in pairs] == [["used"]] * 30

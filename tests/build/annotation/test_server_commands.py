@@ -3,6 +3,8 @@
 import json
 import os
 import re
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 
 import pytest
 
@@ -153,3 +155,28 @@ def test_mistakes_are_answered_in_words(work, verb, arguments, message):
     code, out, err = work(verb, "--title", "mistakes", *arguments)
     assert (code, out) == (1, "")
     assert err.startswith("error: ") and message in err
+
+
+class Elsewhere(BaseHTTPRequestHandler):
+    """A server of web pages, to which Label Studio's paths mean nothing."""
+
+    def do_GET(self):
+        """Answer with a page that tells so."""
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_error(404)
+
+    do_POST = do_GET
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+def test_another_server_is_no_label_studio(work):
+    with HTTPServer(("127.0.0.1", 0), Elsewhere) as other:
+        Thread(target=other.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{other.server_port}"
+        for token in ("0" * 40, os.environ["LABEL_STUDIO_API_KEY"]):
+            code, _, err = work("send", "--title", "elsewhere", "--url", url, "--token", token)
+            assert code == 1 and err.startswith(f"error: {url}: expected ")
+            assert err.endswith(("found status 404\n", "found another server\n"))
+        other.shutdown()
