@@ -10,7 +10,7 @@ WORKERS ?= 2
 BIN := .venv/bin
 READY := .venv/.ready
 CODE := babelens tests benchmarks examples
-BENCHMARKS := step evaluate crf reading collate predict
+BENCHMARKS := step evaluate crf reading collate predict bulk export captions preannotate
 
 export PYTHON
 # A newer pyright may exist: that is no news for somebody who runs the pinned one.

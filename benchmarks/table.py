@@ -113,6 +113,10 @@ BENCHMARKS = {
     "reading": Benchmark("Reading a corpus", TIMES, facts=True),
     "collate": Benchmark("Making batches", TIMES, facts=True),
     "predict": Benchmark("Prediction", TIMES, facts=True),
+    "bulk": Benchmark("Bulk prediction", TIMES, facts=True),
+    "export": Benchmark("ONNX", TIMES, facts=True),
+    "captions": Benchmark("Making a data set: captions", TIMES, facts=True),
+    "preannotate": Benchmark("Making a data set: pre-annotation", TIMES, facts=True),
     "gpu": Benchmark("On a GPU", GPU),
 }
 GENERAL = ("size", "device", "threads", "rows", "words", "steps", "runs", "tf32_products", "tf32_convolutions")

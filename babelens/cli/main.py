@@ -11,6 +11,7 @@ from babelens.cli.calibrate import calibrate
 from babelens.cli.demo import demo
 from babelens.cli.evaluate import evaluate
 from babelens.cli.experiment import experiment
+from babelens.cli.export import export
 from babelens.cli.info import info
 from babelens.cli.models import models
 from babelens.cli.predict import predict
@@ -31,6 +32,7 @@ app.command()(train)
 app.command()(evaluate)
 app.command()(predict)
 app.command()(calibrate)
+app.command()(export)
 app.add_typer(models, name="models")
 app.command()(experiment)
 app.command()(info)

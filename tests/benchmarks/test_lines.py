@@ -29,6 +29,7 @@ RUNS = {
     "evaluate": [*SMALL, "--rows", "8", "--cases", "peer", "cached"],
     "gpu": [*SMALL, "--device", "cpu", "--uncompiled", "--batch", "4", "--rows", "8", "--cases", "peer"],
     "../benchmarks/gpu": [],
+    "bulk": ["--rows", "8", "--alone", "4"],
     "predict": ["--rows", "2", "--batch", "2", "--runs", "1"],
     "collate": ["--rows", "4", "--batch", "4", "--workers", "--runs", "1", "--steps", "1"],
     "crf": ["--batch", "4", "--length", "6", "--runs", "1"],
