@@ -15,8 +15,8 @@ __version__ = "0.1.0"
 def load(path_or_hub_id: str | os.PathLike[str], device: str | None = None) -> "Predictor":
     """Load a model from its folder, or from the hub by its id, ready to be asked: `load(...).predict("A text.")`.
 
-    A folder is read without asking the network; one that `babelens export` wrote is run by onnxruntime. `device` is "cpu", "cuda", "cuda:1" and so on; without it the best
-    that there is.
+    A folder is read without asking the network; one that `babelens export` wrote is run by onnxruntime. `device` is
+    "cpu", "cuda", "cuda:1" and so on; without it the best that there is.
 
     Raises:
         InputError: there is no such model or device; the message says what was expected and what was found.
