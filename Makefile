@@ -10,7 +10,7 @@ WORKERS ?= 2
 BIN := .venv/bin
 READY := .venv/.ready
 CODE := babelens tests benchmarks examples
-BENCHMARKS := step evaluate crf reading collate predict bulk export captions preannotate
+BENCHMARKS := step evaluate crf reading collate predict bulk serve export captions preannotate
 
 export PYTHON
 # A newer pyright may exist: that is no news for somebody who runs the pinned one.
@@ -33,13 +33,14 @@ demo: $(READY)  ## the main job on the built-in corpus, with a table and a page 
 	$(BIN)/babelens demo
 
 test: check  ## everything that must hold: format, lint, types, layers, tests
+	@scripts/browser
 	$(PYTEST) -n $(WORKERS) --dist worksteal
 
 test-long: $(READY)  ## full counts of kill, load and training trials
 	$(PYTEST) -m long
 
 test-annotation: $(READY)  ## a real Label Studio (1 GB), with clicks in a real browser
-	scripts/browser
+	scripts/browser fonts
 	scripts/label-studio.sh install
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[build]' playwright
 	RUN_ANNOTATION=1 $(PYTEST) -m annotation tests/build/annotation

@@ -114,6 +114,7 @@ BENCHMARKS = {
     "collate": Benchmark("Making batches", TIMES, facts=True),
     "predict": Benchmark("Prediction", TIMES, facts=True),
     "bulk": Benchmark("Bulk prediction", TIMES, facts=True),
+    "serve": Benchmark("Service", TIMES, facts=True),
     "export": Benchmark("ONNX", TIMES, facts=True),
     "captions": Benchmark("Making a data set: captions", TIMES, facts=True),
     "preannotate": Benchmark("Making a data set: pre-annotation", TIMES, facts=True),

@@ -15,6 +15,7 @@ from babelens.cli.export import export
 from babelens.cli.info import info
 from babelens.cli.models import models
 from babelens.cli.predict import predict
+from babelens.cli.serve import serve
 from babelens.cli.train import train
 
 app = typer.Typer(
@@ -33,6 +34,7 @@ app.command()(evaluate)
 app.command()(predict)
 app.command()(calibrate)
 app.command()(export)
+app.command()(serve)
 app.add_typer(models, name="models")
 app.command()(experiment)
 app.command()(info)

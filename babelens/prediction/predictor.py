@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,21 +12,18 @@ from babelens.models.batch import Batch, Collator, Row
 from babelens.models.calibration import Calibration
 from babelens.models.checkpoint import push_folder, save_tagger
 from babelens.models.digest import model_digest
-from babelens.models.loading import BatchLoader, Source, Work
 from babelens.models.tagger import Tagger
 from babelens.prediction.answer import Answer, answer_row
 from babelens.prediction.ask import PLAIN, Ask
 from babelens.prediction.explain import answer_batch
 from babelens.prediction.pictures import GivenPictures, Images
 from babelens.prediction.rows import RowError, Unread, fields_row, text_row
+from babelens.prediction.stream import Pace, stream_answers
 from babelens.schema import InputError
 
 Question = str | Sequence[str] | Mapping | Row | Unread
 
 BATCH = 32
-_BATCHES_AHEAD = 16
-_WORDS_AT_ONCE = 16_384
-_PICTURE_BYTES = 64 << 20
 
 
 class Predictor:
@@ -95,13 +91,8 @@ class Predictor:
             ValueError: `batch` is less than 1.
             ImageError: a picture cannot be opened, and the rows were read with strict pictures.
         """
-        if batch < 1:
-            raise ValueError(f"expected a batch of at least 1 row, found {batch}")
-        # Cut pictures are kept for the neighbours that share them.
-        collator = self.collator(_PICTURE_BYTES)
         questions = (_read(row, number) for number, row in enumerate(rows))
-        while ahead := list(islice(questions, batch * _BATCHES_AHEAD)):
-            yield from self._answer(ahead, batch, collator, ask)
+        yield from stream_answers(self, questions, Pace(batch), ask)
 
     def collator(self, memory: int = 0) -> Collator:
         """What makes batches of rows for this model; `memory` bytes of cut pictures are kept."""
@@ -135,35 +126,6 @@ class Predictor:
         with TemporaryDirectory() as place:
             save_tagger(self.tagger, Path(place) / "model")
             return push_folder(Path(place) / "model", repository, private=private)
-
-    def _answer(self, ahead: Sequence[Row | Unread], batch: int, collator: Collator, ask: Ask) -> list[Answer]:
-        answers = [self.bare(row, ask) for row in ahead]
-        asked = {number: row for number, row in enumerate(ahead) if isinstance(row, Row)}
-        groups = length_groups({number: len(row.example.words) for number, row in asked.items()}, batch)
-        # Rows with pictures stand together (see `answer_batch`).
-        groups = [sorted(group, key=lambda number: not asked[number].keys) for group in groups]
-        with BatchLoader(Source(asked, collator), pinned=self.device.type == "cuda") as loader:
-            for numbers, made in zip(groups, loader.batches([Work(group) for group in groups]), strict=True):
-                own = self.answer([asked[number] for number in numbers], made, ask)
-                for number, answer in zip(numbers, own, strict=True):
-                    answers[number] = answer
-        return answers
-
-
-def length_groups(lengths: Mapping[int, int], batch: int) -> list[list[int]]:
-    """Rows (number: words) in groups of similar length, longest first, rows without words left out.
-
-    A group has at most `batch` rows, and one row only where more would be too many words with the padding.
-    """
-    groups: list[list[int]] = []
-    longest = 0
-    for number in sorted((number for number in lengths if lengths[number]), key=lambda number: -lengths[number]):
-        full = not groups or len(groups[-1]) == batch or (len(groups[-1]) + 1) * longest > _WORDS_AT_ONCE
-        if full:
-            groups.append([])
-            longest = lengths[number]
-        groups[-1].append(number)
-    return groups
 
 
 def choose_device(name: str | None = None) -> torch.device:

@@ -11,8 +11,9 @@ from PIL import Image
 import babelens
 from babelens.models.batch import Batch
 from babelens.models.checkpoint import CheckpointError, load_tagger
-from babelens.prediction.predictor import Predictor, choose_device, length_groups
+from babelens.prediction.predictor import Predictor, choose_device
 from babelens.prediction.rows import Unread
+from babelens.prediction.stream import Pace, length_groups
 from babelens.schema import InputError
 
 TEXTS = [
@@ -174,7 +175,7 @@ def test_rows_keep_their_order_and_are_read_only_so_far_ahead(predictor):
     first = [next(answers) for _ in range(40)]
     assert [answer.text.split()[-1] for answer in first] == [str(n) for n in range(40)]
     assert [answer.id for answer in first] == [str(n) for n in range(40)]
-    assert len(taken) <= 40 + 2 * 16
+    assert len(taken) <= 3 * Pace(2).block
 
 
 def test_unread_rows_keep_their_place(predictor):
@@ -224,9 +225,9 @@ def test_a_picture_that_changes_between_calls_is_read_anew(predictor, tmp_path):
 
 def test_groups_are_full_but_never_too_wide():
     lengths = {0: 3, 1: 0, 2: 9000, 3: 9, 4: 3, 5: 12_000, 6: 4}
-    groups = length_groups(lengths, 3)
+    groups = length_groups(lengths, 3, 16_384)
     assert groups == [[5], [2], [3, 6, 0], [4]]
-    assert length_groups({}, 3) == []
+    assert length_groups({}, 3, 16_384) == []
 
 
 def test_load_gives_the_same_model(tiny_folder, predictor):

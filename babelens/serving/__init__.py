@@ -1,0 +1,1 @@
+"""Prediction over HTTP: a service that batches, refuses what is too much, and does not trust what it is sent."""
