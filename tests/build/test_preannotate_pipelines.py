@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import time
+from functools import cache
 from itertools import islice, pairwise
 from pathlib import Path
 from random import Random
@@ -85,8 +86,12 @@ def train(language, golds, folder, shared, epochs):
     return folder
 
 
+# Making one takes a tenth of a second.
+blank = cache(spacy.blank)
+
+
 def gold(language, text, spans):
-    doc = spacy.blank(language)(text)
+    doc = blank(language)(text)
     tags = ["O"] * len(doc)
     for start, end, label in spans:
         span = doc.char_span(start, end)
@@ -263,13 +268,13 @@ def test_rows_with_entities_are_left_alone_unless_they_are_replaced(folders, row
 
 def test_languages_without_a_pipeline(folders, tmp_path):
     rows = [{"id": "a", "text": "Tom left Mali .", "language": "en_XX"}, {"id": "b", "text": "x", "language": "de"}]
-    rows += [{"id": "c", "text": "x"}, {"id": "d", "text": "x", "language": 5}]
+    rows += [{"id": "c", "text": "x"}]
     source, pipelines = write(tmp_path / "in.jsonl", rows), Pipelines(folders)
-    with pytest.raises(InputError, match=r"\(en, fr\), found de \(1 rows\), no language \(1 rows\), 5 \(1 rows\)"):
+    with pytest.raises(InputError, match=r"\(en, fr\), found de \(1 rows\), no language \(1 rows\)"):
         preannotate_rows(source, tmp_path / "out", pipelines)
     assert not (tmp_path / "out").exists()
     done = preannotate_rows(source, tmp_path / "out", pipelines, skip_languages=True)
-    assert done.summary.counts["did"] == {"kept": {"language": 3}, "preannotated": {"": 1}}
+    assert done.summary.counts["did"] == {"kept": {"language": 2}, "preannotated": {"": 1}}
     made = lines(tmp_path / "out/rows.jsonl")
     assert made[1:] == rows[1:] and made[0]["entities"] is not None
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from babelens.data import DataError, read_corpus, read_share, read_split
 from babelens.data.boxes import read_boxes
-from babelens.prediction.inputs import read_rows
+from babelens.prediction.inputs import Rows
 from babelens.schema import Box
 
 VOC = """<annotation><filename>elsewhere.jpg</filename><size><width>500</width></size>
@@ -188,7 +188,7 @@ def test_a_file_of_boxes_is_no_corpus(folder):
     (folder / "train.txt").rename(folder / "rows" / "other.txt")
     (folder / "rows" / "test.jsonl").unlink()
     write(folder / "rows" / "boxes.jsonl", *LINES)
-    assert len(read_corpus(folder / "rows")) == len(list(read_rows(str(folder / "rows")))) == 4
+    assert len(read_corpus(folder / "rows")) == len(list(Rows(str(folder / "rows")))) == 4
 
 
 def test_pictures_in_the_file_itself_are_named_by_their_digest(folder, tmp_path):
@@ -207,7 +207,7 @@ def test_pictures_in_the_file_itself_are_named_by_their_digest(folder, tmp_path)
 @pytest.mark.parametrize("source", ["rows/test.jsonl", "train.txt"])
 def test_boxes_of_rows_to_predict(folder, source):
     def found(**given):
-        rows: list[Any] = list(read_rows(str(folder / source), images=folder / "images", **given))
+        rows: list[Any] = list(Rows(str(folder / source), images=folder / "images", **given))
         return [[box.left for box in row.open(row.keys[0]).boxes] for row in rows]
 
     other = write(folder / "other.jsonl", *LINES)
