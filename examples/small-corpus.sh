@@ -36,6 +36,8 @@ for needed in "$tweets/tweets.jsonl" "$tweets/images" "$data/twitter2017/train.t
     [[ -e $needed ]] || stop "found no $needed. This example needs the real data sets event-tweets, twitter2017," \
         "xlime-tweets and wikineural, which are not part of the project; name their folder: $0 DATA"
 done
+# spaCy colours what it prints even where nobody sees colours.
+[[ -t 1 ]] || export ANSI_COLORS_DISABLED=1
 bin=$(cd "$bin" && pwd) data=$(cd "$data" && pwd) tweets=$data/event-tweets
 mkdir -p "$out"
 cd "$out"

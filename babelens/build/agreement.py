@@ -21,7 +21,7 @@ from babelens.scoring.agreement import (
 from babelens.scoring.agreement_counts import Annotated
 from babelens.scoring.scores import UNNAMED
 
-REPORT = "agreement.json"
+REPORT, PAGE = "agreement.json", "agreement.md"
 NO_ROUND = "no round"
 """The name under which rows without a round stand, where others have one."""
 
@@ -142,7 +142,7 @@ def write_agreement(report: Report, out: Path) -> list[Path]:
     out.mkdir(parents=True, exist_ok=True)
     contents = {
         REPORT: msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n",
-        "agreement.md": as_markdown(report).encode("utf-8", "replace"),
+        PAGE: as_markdown(report).encode("utf-8", "replace"),
     }
     for name, content in contents.items():
         write_whole(out / name, content)

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from babelens.build import markdown
 from babelens.build.agreement import Part, Report
+from babelens.build.annotation.simulate import is_simulated
 from babelens.scoring.agreement import Agreement, Estimate
 
 # Name, whether it is in per cent, and what it tells.
@@ -35,6 +36,7 @@ FIGURES = {
     "alpha_types_any": ("alpha, types, any", False, "words that at least one of the row's annotators labels"),
 }
 _CHOSEN = ("f1", "f1_spans", "kappa_tags", "kappa_tags_any", "alpha_tags", "alpha_tags_any")
+SIMULATED = "Annotators are simulated: the figures tell the rates of mistakes that were set, and nothing of the labels."
 _NOTE = (
     "Kappa and alpha are fractions: 1 is full agreement, 0 what chance gives. Kappa over spans has no cases that both "
     "call no entity, for nobody judges every sequence of words: it is low wherever one marks what the other does not. "
@@ -56,16 +58,16 @@ class _Grid:
 def as_markdown(report: Report) -> str:
     """The report as a Markdown page."""
     parts = ["# Agreement of annotators", " ".join(_sentences(report))]
-    for grid in _grids(report, intervals=True):
+    for grid in _grids(report, whole=True):
         parts += [f"## {grid.title}", markdown.grid(grid.head, grid.rows, left=grid.left)]
     parts += ["## What the figures are", _NOTE]
     return "\n\n".join(parts) + "\n"
 
 
 def as_tables(report: Report) -> Iterator[Table | str]:
-    """The tables of a report for the terminal, and sentences between them, in the order in which they are read."""
+    """The tables of a report for the terminal, narrower than the page, after the sentences that open it."""
     yield "\n".join(_sentences(report))
-    for grid in _grids(report, intervals=False):
+    for grid in _grids(report, whole=False):
         table = Table(title=grid.title, title_justify="left", title_style="bold", header_style="bold", box=None)
         for place, name in enumerate(grid.head):
             table.add_column(escape(name), justify="left" if place < grid.left else "right")
@@ -81,6 +83,11 @@ def told(name: str, estimate: Estimate, *, interval: bool = True) -> str:
     if not interval or estimate.low is None:
         return _number(name, estimate.figure)
     return f"{_number(name, estimate.figure)} ({_interval(name, estimate)})"
+
+
+def simulated(report: Report) -> bool:
+    """Whether some of the annotators are no people."""
+    return any(is_simulated(person.name) for person in report.people)
 
 
 def _interval(name: str, estimate: Estimate) -> str:
@@ -105,33 +112,36 @@ def _sentences(report: Report) -> Iterator[str]:
     if report.widened:
         marked = sum(report.entities.values())
         yield f"{report.widened:,} of {marked:,} entities began or ended inside a word and were widened to whole words."
+    if simulated(report):
+        yield SIMULATED
     yield (
         f"Intervals are of 95 %, from {report.draws:,} bootstrap draws (seed {report.seed}) of {report.units:,} "
         "groups of rows that belong together."
     )
 
 
-def _grids(report: Report, *, intervals: bool) -> Iterator[_Grid]:
-    yield _whole(report.overall)
+def _grids(report: Report, *, whole: bool) -> Iterator[_Grid]:
+    """The tables, on the page (`whole`) with what each figure tells and with the intervals of all."""
+    yield _overall(report.overall, whole)
     if report.types:
         entities = [f"{report.entities.get(name, 0):,}" for name in report.types]
         figures = list(report.types.values())
         chosen = [name for name in (*_CHOSEN, "kappa_spans") if name != "f1_spans"]
         yield _grid(
-            "By type", ("type", "entities"), list(zip(report.types, entities, strict=True)), figures, chosen, intervals
+            "By type", ("type", "entities"), list(zip(report.types, entities, strict=True)), figures, chosen, whole
         )
     if len(report.languages) > 1:
-        yield _parts("By language", ("language", "rows"), report.languages, intervals)
+        yield _parts("By language", ("language", "rows"), report.languages, whole)
     if len(report.pairs) > 1:
         first = [(pair.one, pair.other, f"{pair.rows:,}") for pair in report.pairs]
-        yield _grid("By pair", ("", "", "rows"), first, [pair.figures for pair in report.pairs], _CHOSEN, intervals, 2)
+        yield _grid("By pair", ("", "", "rows"), first, [pair.figures for pair in report.pairs], _CHOSEN, whole, 2)
     if len(report.batches) > 1:
-        title = {
-            "round": "By round",
-            "order": "Over time, by batches of rows",
-            "line": "By batches of rows in the order of the file (no times are known)",
+        title, name = {
+            "round": ("By round", "round"),
+            "order": ("Over time, by batches of rows", "batch"),
+            "line": ("By batches of rows in the order of the file (no times are known)", "batch"),
         }[report.batched_by]
-        yield _parts(title, ("batch", "rows"), report.batches, intervals)
+        yield _parts(title, (name, "rows"), report.batches, whole)
     people = [
         (own.name, *(f"{count:,}" for count in (own.rows, own.shared, own.entities, own.widened)))
         for own in report.people
@@ -139,13 +149,14 @@ def _grids(report: Report, *, intervals: bool) -> Iterator[_Grid]:
     yield _Grid("Annotators", ("annotator", "rows", "rows shared", "entities", "widened"), people)
 
 
-def _whole(figures: Agreement) -> _Grid:
+def _overall(figures: Agreement, whole: bool) -> _Grid:
     rows = []
     for name, estimate in figures.items():
         title, _, words = FIGURES[name]
         value = told(name, estimate, interval=False)
-        rows.append((title, words, value, _interval(name, estimate), f"{estimate.cases:,}"))
-    return _Grid("All rows", ("figure", "what it tells", "value", "95 % interval", "cases"), rows, left=2)
+        rows.append((title, *([words] if whole else []), value, _interval(name, estimate), f"{estimate.cases:,}"))
+    head = ("figure", *(["what it tells"] if whole else []), "value", "95 % interval", "cases")
+    return _Grid("All rows", head, rows, left=2 if whole else 1)
 
 
 def _parts(title: str, head: Sequence[str], parts: Sequence[Part], intervals: bool) -> _Grid:

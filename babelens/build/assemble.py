@@ -33,6 +33,7 @@ from babelens.build.assemble_pictures import (
 )
 from babelens.build.assemble_split import PARTS, divide
 from babelens.build.card import Card, write_card
+from babelens.build.card_tables import sources_of
 from babelens.build.results import Result, Tally, changed, dropped, kept
 from babelens.build.rows import PROVENANCE, Input
 from babelens.build.step import Step, Summary, run_whole_step
@@ -104,13 +105,16 @@ def assemble(
 
     Raises:
         DataError: an input cannot be read.
-        InputError: too few rows for the parts; or the parts share something, which nothing but a mistake here can
-            bring about: then nothing is written.
+        InputError: too few rows for the parts; a licence of a source that no row has; or the parts share something,
+            which nothing but a mistake here can bring about: then nothing is written.
         JournalError, Interrupted: as `run_whole_step` says.
     """
     wish, card = wish or Wish(), card or Card()
     _check(sources, wish)
     merged = merge(sources, wish.types)
+    named = sources_of(merged.corpus)
+    if unknown := sorted(card.licences.keys() - named.keys()):
+        raise InputError(f"licence of {listing(unknown)}: expected a source of the rows ({listing(named)}), found none")
     options = {**_options(wish), "card": card.options()}
     step = Step(NAME, options, _versions())
     source = Input({"inputs": list(merged.facts)}, lambda: iter(()))

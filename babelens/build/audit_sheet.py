@@ -75,6 +75,8 @@ def read_sheet(path: Path, sample: Sample) -> list[Marking]:
     if lost:
         problems.add(None, f"lines for all {len(wanted) + len(sentences)} keys", f"none for {listing(lost[:10])}")
     problems.raise_if_any()
+    if wanted and not any(line["verdict"].strip() for _, line in found.values()):
+        raise fault(path, "right or wrong in the column verdict", f"none of {len(wanted):,} entities judged yet")
     verdicts = {key: _verdict(*found[key], problems) for key in wanted}
     counts = _counts({row.name: found[row.name] for row in sample.rows}, problems)
     problems.raise_if_any()

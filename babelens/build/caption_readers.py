@@ -29,11 +29,11 @@ from babelens.build.rows import Bad, Input, Row, digest_of
 from babelens.build.seen import Seen
 from babelens.data.places import CONLL, JSONL, PARQUET, SPLITS, parse_spec
 from babelens.data.problems import Problem, fault, listing, quote
+from babelens.data.reading import HUB, parse_hub, unreached
 
 if TYPE_CHECKING:
     from babelens.data import Corpus
 
-HUB = "hub:"
 TABLES = {".tsv": "\t", ".csv": ","}
 
 
@@ -150,12 +150,12 @@ def _open_hub(spec: str, language: str | None, layout: Layout) -> _Source:
     from datasets import load_dataset_builder
     from datasets.exceptions import DatasetsError
 
-    name, _, configuration = spec.removeprefix(HUB).partition(":")
+    name, configuration = parse_hub(spec)
     try:
-        builder = load_dataset_builder(name, configuration or None)
+        builder = load_dataset_builder(name, configuration)
         parts = builder.as_streaming_dataset()
     except (DatasetsError, OSError, ValueError) as error:
-        raise fault(spec, "a Hugging Face data set within reach", str(error).splitlines()[0]) from error
+        raise unreached(spec, error) from error
     # The parts in the order train, valid, test, then others by name.
     known = [part for names in SPLITS.values() for part in names if part in parts]
     order = [*known, *sorted(str(part) for part in parts if part not in known)]

@@ -8,8 +8,7 @@ from typing import Any
 import msgspec
 
 from babelens.build.agreement import read_agreement
-from babelens.build.agreement_tables import FIGURES, told
-from babelens.build.annotation.simulate import is_simulated
+from babelens.build.agreement_tables import FIGURES, SIMULATED, simulated, told
 from babelens.build.assemble_files import CONLL, PARQUET
 from babelens.build.assemble_leaks import Leaks
 from babelens.build.card_making import tell_assembly, tell_leaks, tell_steps
@@ -221,11 +220,8 @@ def _agreement(card: Card) -> Iterator[str]:
         f"{report.annotations:,} annotations of {report.rows:,} rows by {len(report.people):,} annotators, before the "
         f"assembly; the figures rest on {report.shared:,} rows that two or more have read."
     )
-    if any(is_simulated(person.name) for person in report.people):
-        yield (
-            "**Annotators are simulated**: these figures tell the rates of mistakes that were set, and nothing of the "
-            "labels."
-        )
+    if simulated(report):
+        yield f"**{SIMULATED}**"
     rows = [
         [FIGURES[name][0], FIGURES[name][2], told(name, report.overall[name])]
         for name in _FIGURES

@@ -18,7 +18,8 @@ def tell_steps(steps: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
             f"{verb} {sum(whys.values()):,}" + (f" ({reasons})" if (reasons := _reasons(whys)) else "")
             for verb, whys in counts.get("did", {}).items()
         ]
-        settings = msgspec.json.encode(step.get("options", {})).decode()
+        # With blanks, so that the cell can be broken into lines.
+        settings = msgspec.json.format(msgspec.json.encode(step.get("options", {})), indent=0).decode()
         rows.append(
             [name, str(step.get("step")), "; ".join(did), settings, _count(counts, "read"), _count(counts, "rows")]
         )

@@ -86,12 +86,14 @@ def export(
     ] = Granularity.symbol,
 ) -> None:
     """Write the tasks of each annotator for Label Studio."""
-    from babelens.build.annotation.work import TASKS, write_tasks
+    from babelens.build.annotation.work import INTERFACE, TASKS, write_tasks
 
     counts = write_tasks(source, work, _split(types), _shown(images, root), round=round, granularity=granularity.value)
-    for name, count in counts.items():
+    for name, count in sorted(counts.items()):
         typer.echo(f"{count:,} tasks in {work / TASKS / name}.json")
-    if not counts:
+    if counts:
+        typer.echo(f"their labelling interface: {work / TASKS / INTERFACE}")
+    else:
         typer.echo("warning: none of the rows is assigned, so there are no tasks", err=True)
 
 
@@ -132,10 +134,12 @@ def merge(source: Source, work: Work, rate: Rate = 0.1, seed: Seed = 0) -> None:
 @app.command()
 def inspect(source: Source, work: Work, types: Types = TYPES, images: Images = None, root: Root = None) -> None:
     """Write the queue of each inspector for Label Studio: both versions beside each other."""
-    from babelens.build.annotation.work import INSPECTION, write_queue
+    from babelens.build.annotation.work import INSPECTION, INTERFACE, write_queue
 
-    for name, count in write_queue(source, work, _split(types), _shown(images, root)).items():
+    counts = write_queue(source, work, _split(types), _shown(images, root))
+    for name, count in sorted(counts.items()):
         typer.echo(f"{count:,} tasks in {work / INSPECTION / name}.json")
+    typer.echo(f"their labelling interface: {work / INSPECTION / INTERFACE}" if counts else "nothing waits for anyone")
 
 
 @app.command()

@@ -8,6 +8,7 @@ import typer
 
 from babelens.cli import annotate, build_gold, build_images
 from babelens.cli.build_options import Out, SkipBad, Source, check_folder, counting, pairs, tell_summary
+from babelens.cli.cluster_options import Actors, Address, CpusPerActor, Engine, GpusPerActor
 
 app = typer.Typer(
     help="Make a data set, step by step; every step can be stopped, and goes on when it is run again.",
@@ -126,14 +127,25 @@ def preannotate(
     processes: Annotated[int, typer.Option(min=1, help="So many processes, each with all pipelines.")] = 1,
     batch: Annotated[int | None, typer.Option(min=1, help="Texts read at once [default: 256; a model: 32].")] = None,
     device: Annotated[str | None, typer.Option(help="Of a model: cpu, cuda, cuda:1 [default: the best].")] = None,
+    engine: Annotated[Engine, typer.Option(help="Read rows here, or on a Ray cluster; the same is written.")] = (
+        Engine.local
+    ),
+    actors: Actors = 1,
+    cpus_per_actor: CpusPerActor = 1,
+    gpus_per_actor: GpusPerActor = 0.0,
+    address: Address = None,
     skip_bad: SkipBad = False,
 ) -> None:
     """Find entities with spaCy pipelines or a model, for people to correct."""
+    from functools import partial
+
     from babelens.build import preannotate_model, preannotate_pipelines
     from babelens.build.preannotate import preannotate_rows
+    from babelens.build.preannotate_cluster import ClusterAnnotator, absolute_name
     from babelens.build.preannotate_labels import Labels
     from babelens.build.rows import read_input
     from babelens.cli.corpora import type_map
+    from babelens.prediction.cluster_actors import Cluster
 
     names = pairs(pipeline, "--pipeline", "en=en_core_web_sm")
     for language in names:
@@ -144,14 +156,26 @@ def preannotate(
         raise typer.BadParameter(f"expected one of both, found {found}", param_hint="--pipeline, --model")
     check_folder(images, "--images")
     rows = read_input(source)
+    if engine is Engine.ray and (processes != 1 or device is not None):
+        raise typer.BadParameter("--processes and --device are of the local engine", param_hint="--engine ray")
+    cluster = Cluster(actors, cpus_per_actor, gpus_per_actor, address)
     if model is not None:
-        annotator = preannotate_model.ModelAnnotator(
-            model, images=images, device=device, batch=batch or preannotate_model.BATCH
+        make = partial(
+            preannotate_model.ModelAnnotator,
+            model if engine is Engine.local else model.absolute(),
+            images=images if images is None or engine is Engine.local else images.absolute(),
+            device=cluster.device if engine is Engine.ray else device,
+            batch=batch or preannotate_model.BATCH,
         )
     else:
-        annotator = preannotate_pipelines.Pipelines(
-            names, processes=processes, batch=batch or preannotate_pipelines.BATCH, whole=all_components
+        make = partial(
+            preannotate_pipelines.Pipelines,
+            names if engine is Engine.local else {language: absolute_name(name) for language, name in names.items()},
+            processes=processes,
+            batch=batch or preannotate_pipelines.BATCH,
+            whole=all_components,
         )
+    annotator = ClusterAnnotator(make, cluster) if engine is Engine.ray else make()
     with counting("rows") as tell:
         done = preannotate_rows(
             rows,
@@ -218,6 +242,10 @@ def translate(
             refuse_bad_rows(given)
         written = write_requests(export, requests(rows, to, carrying=carrying, language=language))
         typer.echo(f"{written:,} texts in {export}")
+        typer.echo(
+            "when each line has its translation: the same command, with --translations FILE --out OUT in place of "
+            "--export"
+        )
         return
     options: dict[str, object] = {
         "to": to,

@@ -22,7 +22,7 @@ def agreement(
     """Tell how far annotators agree: overall, by type, language and pair of people, and over time."""
     from rich.console import Console
 
-    from babelens.build.agreement import measure_agreement, write_agreement
+    from babelens.build.agreement import PAGE, measure_agreement, write_agreement
     from babelens.build.agreement_plots import write_agreement_plots
     from babelens.build.agreement_rows import read_annotations
     from babelens.build.agreement_tables import as_tables
@@ -33,7 +33,7 @@ def agreement(
     for shown in as_tables(report):
         console.print(shown, soft_wrap=isinstance(shown, str), markup=not isinstance(shown, str))
         console.print()
-    typer.echo(f"{len(written)} files in {out}")
+    typer.echo(f"{len(written)} files in {out}; {out / PAGE} has all intervals, and what each figure tells")
 
 
 def audit(
@@ -51,7 +51,9 @@ def audit(
     sample = draw_sample(source, sentences, seed=seed, by_language=by_language)
     new = write_sample(sample, out, images)
     typer.echo(f"{len(sample.rows):,} of {sample.population:,} sentences ({sample.name}): {out / SHEET}, {out / PAGE}")
-    if not new:
+    if new:
+        typer.echo(f"when it is filled in: babelens build audit-result {out} (a sheet saved by the page: --sheet FILE)")
+    else:
         typer.echo("the sample was drawn before, and nothing was changed")
 
 

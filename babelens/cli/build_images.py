@@ -65,6 +65,9 @@ def _write(source: Path, urls: Path) -> None:
     typer.echo(f"{asked.urls:,} URLs of {asked.rows:,} rows in {urls}")
     if asked.unfit:
         typer.echo(f"warning: {asked.unfit:,} rows have a URL that is no address of http or https", err=True)
+    if not asked.urls:
+        typer.echo("warning: none of the rows has a url that can be fetched", err=True)
+        return
     typer.echo(f"to fetch them:\n  {download_command(urls, shards)}")
     again = shlex.join(["babelens", "build", "images", str(source), "--out", "OUT", "--shards", str(shards)])
     typer.echo(f"then:\n  {again}")

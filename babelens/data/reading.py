@@ -21,7 +21,7 @@ from babelens.data.places import (
     kind_of,
     parse_spec,
 )
-from babelens.data.problems import Problems, fault, listing, quote
+from babelens.data.problems import DataError, Problems, fault, listing, quote
 from babelens.data.rows import Row, write_rows
 from babelens.schema import Scheme
 
@@ -288,15 +288,33 @@ def _take_dataset(dataset: "Dataset", name: str, how: Reading) -> Corpus:
     return Corpus([part])
 
 
+def parse_hub(spec: str) -> tuple[str, str | None]:
+    """The name and the configuration of `hub:NAME` or `hub:NAME:CONFIGURATION`.
+
+    Raises:
+        DataError: there is no name.
+    """
+    name, _, configuration = spec.removeprefix(HUB).partition(":")
+    if not name.strip():
+        raise fault(spec, "hub:NAME or hub:NAME:CONFIGURATION", "no name")
+    return name, configuration or None
+
+
+def unreached(spec: str, error: Exception) -> DataError:
+    """The error of a Hugging Face data set that cannot be had, with the first line of what `datasets` says."""
+    reason = next(iter(str(error).splitlines()), type(error).__name__)
+    return fault(spec, "a Hugging Face data set within reach", reason)
+
+
 def _read_hub(spec: str, split: str | None, how: Reading) -> Corpus:
     from datasets import load_dataset
     from datasets.exceptions import DatasetsError
 
-    name, _, configuration = spec.removeprefix(HUB).partition(":")
+    name, configuration = parse_hub(spec)
     try:
-        parts = load_dataset(name, configuration or None)
+        parts = load_dataset(name, configuration)
     except (DatasetsError, OSError, ValueError) as error:
-        raise fault(spec, "a Hugging Face data set within reach", str(error).splitlines()[0]) from error
+        raise unreached(spec, error) from error
     found = {part: other for part, others in SPLITS.items() for other in others if other in parts}
     chosen = list(found.values()) if split is None else [found[split]] if split in found else []
     if not chosen:

@@ -6,23 +6,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from PIL import Image
 
 from babelens.data import Corpus
 from babelens.data.postcards import Card, Thing
 from babelens.evaluation.rows import over_rows
 from babelens.models.batch import Batch
 from babelens.models.decode import BATCH
-from babelens.models.draw import chancy, draw_of
 from babelens.models.region_store import RegionCache
 from babelens.models.tagger import Tagger
-from babelens.modules.late import LateBackbone
-from babelens.modules.vision.objects import CropTransform
-from babelens.modules.vision.transform import PictureTransform
+from babelens.prediction.gazes import Edges, Places, grids
 from babelens.schema import Box, Entity, InputError
-
-Places = Float[np.ndarray, "row column"]
-Edges = tuple[float, float, float, float]
 
 # A share of a cell that is none: edges of cells are rounded.
 _NOTHING = 1e-6
@@ -101,26 +94,6 @@ class Glance(NamedTuple):
     ambiguous: bool
 
 
-class _Grid(NamedTuple):
-    """How the regions of a view lie: `prefix` without a place, then rows x columns of what the transform shows."""
-
-    prefix: int
-    rows: int
-    columns: int
-    transform: PictureTransform | CropTransform
-
-    def covered(self, picture: Image.Image) -> Edges:
-        """Left, top, right and bottom of what the grid shows, in pixels of the picture."""
-        if isinstance(self.transform, CropTransform):
-            return self.transform.covered(picture.size)
-        draw = draw_of(picture, None) if chancy(self.transform, False) else 0
-        return self.transform.covered(picture.size, draw)
-
-    def lay(self, weights: Float[np.ndarray, " region"]) -> Places:
-        """Weights of regions in the places of the grid."""
-        return weights[self.prefix : self.prefix + self.rows * self.columns].reshape(self.rows, self.columns)
-
-
 def targets_of(corpus: Corpus, cards: Iterable[Card]) -> dict[int, dict[Entity, Target]]:
     """The things of the built-in corpus: for each row, by its number, and each of its entities, that which is drawn.
 
@@ -173,9 +146,10 @@ def point(
         ImageError: a picture cannot be opened, and the corpus was read with strict pictures.
         ShortOfMemory: memory does not hold a single row.
     """
-    grids = _grids(tagger)
+    # On a single cell nobody can point.
+    known = {name: grid for name, grid in grids(tagger).items() if grid.rows * grid.columns > 1}
     numbers = sorted(number for number, own in targets.items() if own)
-    if not grids or not numbers:
+    if not known or not numbers:
         return {}
     _check(corpus, targets, numbers)
 
@@ -189,14 +163,14 @@ def point(
     ):
         for place, number in enumerate(own):
             picture = corpus.picture(corpus.picture_keys(number)[0]).image if present[place] else None
-            for name in weights.keys() & grids.keys():
-                covered = None if picture is None else grids[name].covered(picture)
+            for name in weights.keys() & known.keys():
+                covered = None if picture is None else known[name].covered(picture)
                 for entity, target in targets[number].items():
                     words = weights[name][place, entity.start : entity.end].mean(0)
-                    glances.setdefault(name, []).append(glance(grids[name].lay(words), covered, target))
+                    glances.setdefault(name, []).append(glance(known[name].lay(words), covered, target))
     return {
         name: Pointing(summarise(glances[name]), summarise([one for one in glances[name] if one.ambiguous]))
-        for name in grids
+        for name in known
         if name in glances
     }
 
@@ -254,19 +228,6 @@ def _focus(shares: Sequence[np.ndarray]) -> Focus | None:
         return None
     hits, mass, chance_hits, chance_mass = (100 * np.mean(shares, axis=0)).tolist()
     return Focus(len(shares), hits, mass, chance_hits, chance_mass)
-
-
-def _grids(tagger: Tagger) -> dict[str, _Grid]:
-    """The grid of each view that has one. On a single cell nobody can point."""
-    backbone = tagger.backbone
-    views = backbone.seeing() if isinstance(backbone, LateBackbone) else {}
-    grids: dict[str, _Grid] = {}
-    for name, view in views.items():
-        if view.regions is not None and view.regions.grid is not None:
-            grid = _Grid(view.regions.prefix, *view.regions.grid, view.regions.transform)
-            if grid.rows * grid.columns > 1:
-                grids[name] = grid
-    return grids
 
 
 def _check(corpus: Corpus, targets: Mapping[int, Mapping[Entity, Target]], numbers: Sequence[int]) -> None:

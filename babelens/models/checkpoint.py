@@ -245,7 +245,8 @@ def load_tagger(place: str | os.PathLike[str]) -> Tagger:
     except InputError:
         raise
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{folder}: expected a whole model, found a part that makes none: {error}") from error
+        reason = " ".join(str(error).split())[:300]
+        raise CheckpointError(f"{folder}: expected a whole model, found a part that makes none: {reason}") from error
     try:
         tagger.load_state_dict(weights)
     except RuntimeError as error:

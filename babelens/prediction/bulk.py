@@ -9,11 +9,12 @@ from typing import Any
 
 import msgspec
 
+from babelens import __version__
 from babelens.data.journal import Interrupted, Journal, locked
 from babelens.data.problems import fault
 from babelens.prediction.ask import PLAIN, Ask
 from babelens.prediction.inputs import Rows
-from babelens.prediction.output import Tally, line
+from babelens.prediction.output import Tally, line, make_parent
 from babelens.prediction.predictor import Predictor
 from babelens.prediction.stream import Pace, stream_answers
 
@@ -41,7 +42,7 @@ def answer_file(
     been written, at the start and then with each block.
 
     Raises:
-        DataError: `out` is a folder.
+        DataError: `out` is a folder, or has a file for one.
         JournalError: a stopped run there had another model, other rows or options, or another process writes there.
         Interrupted: Ctrl-C; the same call goes on.
         DiskFull: there is no room; what was done is kept.
@@ -50,9 +51,10 @@ def answer_file(
     if out.is_dir():
         raise fault(out, "the name of a file to write", "a folder")
     out = out.resolve()  # a link stays a link
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_parent(out)
     identity = {
         "verb": "predict",
+        "babelens": __version__,
         "model": predictor.digest,
         **rows.facts(),
         "ask": msgspec.to_builtins(ask),

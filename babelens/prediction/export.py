@@ -13,7 +13,7 @@ import msgspec
 from babelens.data import Corpus
 from babelens.models.calibration import write_calibration
 from babelens.models.checkpoint import CONFIG, WEIGHTS, replace_folder, save_weights, sync
-from babelens.models.tagger import Tagger
+from babelens.models.tagger import Tagger, count_parameters
 from babelens.modules.text.spelling import WordSpeller
 from babelens.prediction.export_check import TOLERANCE, Comparison, compare
 from babelens.prediction.export_graph import OPSET, blame, make_graph, quiet
@@ -32,6 +32,7 @@ from babelens.prediction.onnx_folder import (
     mark,
     save_transform,
 )
+from babelens.prediction.output import make_parent
 
 CARD = "README.md"
 _PACKAGES = ("babelens", "torch", "transformers", "onnx", "onnxscript", "onnxruntime")
@@ -75,7 +76,7 @@ def export_tagger(
     _need_packages()
     if out.exists() and not (out / EXPORT).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise EngineError(f"{out}: expected an exported model or nothing there, found something else; not replaced")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_parent(out)
     beside = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
         _write(tagger, beside, text_only)
@@ -154,6 +155,7 @@ def _describe(tagger: Tagger, folder: Path, source: Path | None) -> Export:
         versions={name: version(name) for name in _PACKAGES},
         opset=OPSET,
         checked={},
+        parameters=count_parameters([tagger]),
     )
     return _marked(export, folder)
 

@@ -17,6 +17,9 @@ from babelens.modules.vision.transform import PictureTransform
 from babelens.prediction.answer import Gaze, Regions
 from babelens.schema import Entity
 
+Places = Float[np.ndarray, "row column"]
+Edges = tuple[float, float, float, float]
+
 
 class Grid(NamedTuple):
     """How the regions of a view lie: `prefix` without a place, then rows x columns of what the transform shows."""
@@ -31,12 +34,16 @@ class Grid(NamedTuple):
         """The number of regions of one picture."""
         return self.prefix + self.rows * self.columns
 
-    def covered(self, picture: Image.Image) -> tuple[float, float, float, float]:
+    def covered(self, picture: Image.Image) -> Edges:
         """Left, top, right and bottom of what the grid shows, in pixels of the upright picture."""
         if isinstance(self.transform, CropTransform):
             return self.transform.covered(picture.size)
         draw = draw_of(picture, None) if chancy(self.transform, False) else 0
         return self.transform.covered(picture.size, draw)
+
+    def lay(self, weights: Float[np.ndarray, " region"]) -> Places:
+        """Weights of the regions of one picture in the places of the grid; what stands after them is left out."""
+        return weights[self.prefix : self.regions].reshape(self.rows, self.columns)
 
 
 class Pane(NamedTuple):
@@ -46,14 +53,13 @@ class Pane(NamedTuple):
     image: int
     grid: Grid
     size: tuple[int, int]
-    box: tuple[float, float, float, float]
+    box: Edges
     weights: Float[np.ndarray, "word region"]
 
     def gaze(self, start: int, end: int) -> Gaze:
         """Where the words from `start` up to, but without, `end` looked on average."""
         mean = self.weights[start:end].mean(0, dtype=np.float64)
-        cells = mean[self.grid.prefix :].reshape(self.grid.rows, self.grid.columns)
-        return Gaze(tuple(map(tuple, cells.tolist())), float(mean[: self.grid.prefix].sum()))
+        return Gaze(tuple(map(tuple, self.grid.lay(mean).tolist())), float(mean[: self.grid.prefix].sum()))
 
 
 class Sight(NamedTuple):

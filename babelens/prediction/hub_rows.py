@@ -6,7 +6,7 @@ from typing import Any
 
 from babelens.data.places import SPLITS
 from babelens.data.problems import fault, listing
-from babelens.data.reading import HUB
+from babelens.data.reading import parse_hub, unreached
 
 COLUMNS = ("id", "text", "tokens", "words", "image", "images", "language")
 """What is read of a row, if it is there."""
@@ -33,12 +33,12 @@ def open_hub(spec: str) -> HubRows:
     from datasets import load_dataset_builder
     from datasets.exceptions import DatasetsError
 
-    name, _, configuration = spec.removeprefix(HUB).partition(":")
+    name, configuration = parse_hub(spec)
     try:
-        builder = load_dataset_builder(name, configuration or None)
+        builder = load_dataset_builder(name, configuration)
         parts: Any = builder.as_streaming_dataset()
     except (DatasetsError, OSError, ValueError) as error:
-        raise fault(spec, "a Hugging Face data set within reach", str(error).splitlines()[0]) from error
+        raise unreached(spec, error) from error
     known = [part for names in SPLITS.values() for part in names if part in parts]
     order = [*known, *sorted(str(part) for part in parts if part not in known)]
     columns = [column for column in parts[order[0]].column_names or () if column in COLUMNS]

@@ -14,7 +14,7 @@ from babelens.data.corpus import Corpus
 from babelens.data.images import ImageStore, Picture
 from babelens.data.languages import is_language
 from babelens.data.places import BOXES, CONLL, JSONL, PARQUET, SPLITS
-from babelens.data.problems import fault, listing, quote
+from babelens.data.problems import DataError, Problem, fault, listing, quote
 from babelens.data.reading import HUB, box_files, boxes_beside, read_corpus
 from babelens.models.batch import Row
 from babelens.prediction.hub_rows import COLUMNS, TEXT, open_hub
@@ -65,7 +65,7 @@ class Rows:
         self._corpora: dict[Path, Corpus] = {}
         if self._hub is None and place != STANDARD_INPUT:
             path = Path(place)
-            self._files = _files(path) if path.is_dir() else [path]
+            self._files = files_of(path) if path.is_dir() else [path]
             for file in self._files:
                 _check(file)
 
@@ -103,12 +103,12 @@ class Rows:
 
     def _found(self) -> Iterator[_Found]:
         if self._hub is not None:
-            attach = _Attach(ImageStore([], strict=self._strict))
+            attach = Attach(ImageStore([], strict=self._strict))
             for number, fields in enumerate(self._hub.fields(), 1):
-                yield partial(_fields, fields, f"{self.place}:{number}", str(number), attach)
+                yield partial(read_fields, fields, f"{self.place}:{number}", str(number), attach)
         elif not self._files:
             folders = [self._images] if self._images else [Path("images"), Path()]
-            attach = _Attach(ImageStore(folders, strict=self._strict, boxes=self._boxes or ()))
+            attach = Attach(ImageStore(folders, strict=self._strict, boxes=self._boxes or ()))
             yield from _jsonl(sys.stdin.buffer, "standard input", attach)
         for file in self._files:
             yield from self._file(file)
@@ -123,7 +123,7 @@ class Rows:
         folder = path.resolve().parent
         folders = [self._images] if self._images else [folder / "images", folder]
         known = boxes_beside(folder) if self._boxes is None else self._boxes
-        attach = _Attach(ImageStore(folders, strict=self._strict, boxes=known))
+        attach = Attach(ImageStore(folders, strict=self._strict, boxes=known))
         if kind == "parquet":
             yield from _parquet(path, attach)
             return
@@ -133,13 +133,19 @@ class Rows:
     def _corpus(self, path: Path) -> Corpus:
         if path not in self._corpora:
             folder = path.resolve().parent.name
-            self._corpora[path] = read_corpus(
-                path,
-                images=self._images,
-                strict_images=self._strict,
-                language=folder if is_language(folder) else None,
-                boxes=None if self._boxes is None else [file.source for file in self._boxes],
-            )
+            try:
+                self._corpora[path] = read_corpus(
+                    path,
+                    images=self._images,
+                    strict_images=self._strict,
+                    language=folder if is_language(folder) else None,
+                    boxes=None if self._boxes is None else [file.source for file in self._boxes],
+                )
+            except DataError as error:
+                if all((problem.path, problem.line) != (path, 1) for problem in error.problems):
+                    raise
+                expected = 'words and tags (CoNLL); texts go into JSONL, {"text": "..."} a line'
+                raise DataError([Problem(path, None, expected, "lines of another kind"), *error.problems]) from error
         return self._corpora[path]
 
     def _count(self, path: Path) -> int:
@@ -148,8 +154,12 @@ class Rows:
             return len(self._corpus(path))
         if kind == "parquet":
             import pyarrow.parquet as pq
+            from pyarrow import ArrowInvalid
 
-            return pq.read_metadata(path).num_rows
+            try:
+                return pq.read_metadata(path).num_rows
+            except ArrowInvalid as error:
+                raise _no_parquet(path, error) from error
         with open(path, "rb") as file:
             lines, last = 0, b"\n"
             while chunk := file.read(_CHUNK):
@@ -157,7 +167,7 @@ class Rows:
         return lines + (last != b"\n")
 
 
-def _files(folder: Path) -> list[Path]:
+def files_of(folder: Path) -> list[Path]:
     """The files of a data directory, in order."""
     endings = (*CONLL, *JSONL, *PARQUET)
     languages = sorted(entry for entry in folder.iterdir() if entry.is_dir() and is_language(entry.name))
@@ -179,6 +189,8 @@ def _check(path: Path) -> None:
         raise fault(path, "a file or a data directory", "no such file or directory")
     if path.is_file() and path.stat().st_size == 0:
         raise fault(path, "at least one row", "an empty file")
+    if path.suffix == ".csv" and path.is_file():
+        raise fault(path, "JSONL (a JSON object a line), CoNLL or Parquet", "a table of comma-separated values")
 
 
 def _kind(path: Path) -> str:
@@ -199,16 +211,17 @@ def _example(corpus: Corpus, number: int) -> Row:
     return example_row(corpus[number], corpus.picture_keys(number), corpus.picture)
 
 
-def _jsonl(lines: BinaryIO | Iterable[bytes], name: str, attach: "_Attach") -> Iterator[_Found]:
+def _jsonl(lines: BinaryIO | Iterable[bytes], name: str, attach: "Attach") -> Iterator[_Found]:
     for number, line in enumerate(lines, 1):
         if not line.strip(_BLANKS):
             continue
         if number == 1 and line.lstrip(b"\xef\xbb\xbf \t").startswith(b"["):
             raise fault(name, "one JSON object a line (JSONL)", "a JSON list", line=1)
-        yield partial(_row, line, f"{name}:{number}", str(number), attach)
+        yield partial(read_line, line, f"{name}:{number}", str(number), attach)
 
 
-def _row(line: bytes, place: str, id: str, attach: "_Attach") -> Row | Unread:
+def read_line(line: bytes, place: str, id: str, attach: "Attach") -> Row | Unread:
+    """The row of a line of JSONL; `place` is told where it cannot be read, and `id` stands in where it has none."""
     try:
         fields = json.loads(line.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -216,10 +229,11 @@ def _row(line: bytes, place: str, id: str, attach: "_Attach") -> Row | Unread:
     except (ValueError, RecursionError) as error:
         reason = "too many levels" if isinstance(error, RecursionError) else str(error)
         return Unread(id, f"{place}: expected a JSON object, found {quote(line.strip().decode())} ({reason})")
-    return _fields(fields, place, id, attach)
+    return read_fields(fields, place, id, attach)
 
 
-def _fields(fields: object, place: str, id: str, attach: "_Attach") -> Row | Unread:
+def read_fields(fields: object, place: str, id: str, attach: "Attach") -> Row | Unread:
+    """The row of named fields, as `read_line` reads it."""
     try:
         return fields_row(fields, id, attach)
     except RowError as error:
@@ -227,7 +241,7 @@ def _fields(fields: object, place: str, id: str, attach: "_Attach") -> Row | Unr
         return Unread(id if named is None else str(named), f"{place}: {error}")
 
 
-def _parquet(path: Path, attach: "_Attach") -> Iterator[_Found]:
+def _parquet(path: Path, attach: "Attach") -> Iterator[_Found]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -240,9 +254,13 @@ def _parquet(path: Path, attach: "_Attach") -> Iterator[_Found]:
             for table in file.iter_batches(_ROWS_AT_ONCE, columns=columns):
                 for fields in table.to_pylist():
                     number += 1
-                    yield partial(_fields, fields, f"{path}:{number}", str(number), attach)
+                    yield partial(read_fields, fields, f"{path}:{number}", str(number), attach)
     except pa.ArrowInvalid as error:
-        raise fault(path, "a Parquet file", str(error).splitlines()[0]) from error
+        raise _no_parquet(path, error) from error
+
+
+def _no_parquet(path: Path, error: Exception) -> DataError:
+    return fault(path, "a Parquet file", str(error).splitlines()[0])
 
 
 def _digest(path: Path) -> str:
@@ -252,13 +270,14 @@ def _digest(path: Path) -> str:
         return file_digest(file, lambda: blake2b(digest_size=16)).hexdigest()
 
 
-class _Attach:
+class Attach:
     """Makes ids, keys and an opener of what stands in the image field of a row."""
 
     def __init__(self, store: ImageStore) -> None:
         self._store = store
 
     def __call__(self, field: Any) -> tuple[tuple[str, ...], tuple[str, ...], Callable[[str], Picture] | None]:
+        """The ids, the keys and an opener of the pictures of a field."""
         values = field if isinstance(field, list | tuple) else [field]
         ids: list[str] = []
         content: list[bytes] = []

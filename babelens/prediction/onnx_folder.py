@@ -63,7 +63,8 @@ class Export(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What stands in `export.json`.
 
     `files` are the graphs and weights of the folder; `source` those of the model folder that it was made of. `opset` is
-    the version of ONNX's operators; `checked` is what was found when the graphs were compared with torch.
+    the version of ONNX's operators; `checked` is what was found when the graphs were compared with torch. `parameters`
+    are counted in the model that it was made of, all of it; None in folders that do not tell.
     """
 
     model: Model
@@ -76,6 +77,7 @@ class Export(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     versions: dict[str, str]
     opset: int
     checked: dict[str, Any]
+    parameters: int | None = None
     format: int = FORMAT
 
     @property

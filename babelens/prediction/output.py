@@ -53,6 +53,36 @@ def write_answers(answers: Iterable[Answer], out: Path | None, step: Callable[[T
     return tally
 
 
+def show_answers(answers: Iterable[Answer], step: Callable[[Tally], None] | None = None) -> Tally:
+    """Print answers in colour to standard output, a paragraph each; `step` is called after each.
+
+    Where that is no terminal, the same comes without colours.
+    """
+    from rich.console import Console
+
+    tally = Tally()
+    console = Console()
+    for answer in answers:
+        console.print(answer, end="\n\n", soft_wrap=True)
+        tally.add(answer)
+        if step is not None:
+            step(tally)
+    return tally
+
+
+def make_parent(out: Path) -> None:
+    """Make the folder that a file is to stand in.
+
+    Raises:
+        DataError: something that is no folder stands in the way.
+        OSError: it may not be made there.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise fault(out.parent, "a folder to write to", "a file in its way") from error
+
+
 def line(answer: Answer) -> bytes:
     """An answer as a line of JSONL in UTF-8."""
     row = answer.to_dict()
@@ -78,7 +108,7 @@ def _opened(out: Path | None) -> Iterator[BinaryIO]:
         with open(place, "wb") as file:
             yield file
         return
-    place.parent.mkdir(parents=True, exist_ok=True)
+    make_parent(place)
     beside = place.with_name(f".{place.name[:100]}.{uuid4().hex}")
     try:
         with open(beside, "xb") as file:

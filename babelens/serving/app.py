@@ -33,6 +33,10 @@ def build_app(service: Service) -> App:
     async def predict(request: Request) -> Response:
         return await answer_request(service, request)
 
+    @app.get(PREDICT, include_in_schema=False)
+    async def no_question() -> Response:
+        return JSONResponse({"error": f"expected POST {PREDICT}, found GET"}, 405, {"allow": "POST"})
+
     @app.get("/v1/model", **MODEL)
     async def model() -> Response:
         facts = service.model.facts

@@ -42,13 +42,16 @@ class Reply(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """What `GET /v1/model` says of the model."""
+    """What `GET /v1/model` says of the model.
+
+    `parameters` of an exported model are those of the model that it was made of, None where its folder does not tell.
+    """
 
     types: tuple[str, ...]
     views: tuple[str, ...]
     text_encoder: str
     head: str
-    parameters: int
+    parameters: int | None
     device: str
     threads: int
     digest: str
@@ -97,9 +100,17 @@ def answer_rows(predictor: "Predictor", rows: Sequence[ModelRow]) -> list[Reply]
             read[number] = made
             groups.setdefault(row.ask, []).append(number)
     for ask, numbers in groups.items():
-        found = _answers(predictor, [read[number] for number in numbers], ask)
+        found = _answers(predictor, [read[number] for number in numbers], _possible(predictor, ask))
         replies.update(zip(numbers, found, strict=True))
     return [replies[number] for number in range(len(rows))]
+
+
+def _possible(predictor: "Predictor", ask: Ask) -> Ask:
+    """A wish as far as the model can grant it: an exported one cannot tell where it looked."""
+    from babelens.prediction.onnx_engine import OnnxTagger
+
+    exported = isinstance(predictor.tagger, OnnxTagger)
+    return msgspec.structs.replace(ask, regions=False) if exported else ask
 
 
 def _answers(predictor: "Predictor", rows: "Sequence[Row]", ask: Ask) -> list[Reply]:
@@ -178,15 +189,17 @@ def _facts(predictor: "Predictor", model: str) -> Facts:
     import torch
 
     from babelens.models.tagger import count_parameters
+    from babelens.prediction.onnx_engine import OnnxTagger
 
-    declared = predictor.tagger.model
-    names = ("babelens", "torch", "transformers")
+    tagger, declared = predictor.tagger, predictor.tagger.model
+    exported = tagger.export if isinstance(tagger, OnnxTagger) else None
+    names = ("babelens", "torch", "transformers", *(("onnxruntime",) if exported else ()))
     return Facts(
         types=predictor.types,
-        views=tuple(declared.views),
+        views=tuple(declared.views) if exported is None else tuple(view.name for view in exported.views),
         text_encoder=type(declared.backbone.text).__name__,
         head=type(declared.head).__name__,
-        parameters=count_parameters([predictor.tagger]),
+        parameters=count_parameters([tagger]) if exported is None else exported.parameters,
         device=str(predictor.device),
         threads=torch.get_num_threads(),
         digest=predictor.digest,

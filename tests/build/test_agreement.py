@@ -287,9 +287,17 @@ def test_tables_hold_no_markup_of_names(tmp_path: Path) -> None:
     for part in as_tables(report):
         console.print(part)
     assert "[red]|x" in shown.getvalue() and "kappa, spans" in shown.getvalue()
+    assert "what it tells" in markdown and "what it tells" not in shown.getvalue()
     for path in write_agreement_plots(report, tmp_path):
         if path.suffix == ".svg":
             ElementTree.parse(path)
+
+
+def test_people_who_are_none_are_named_so(tmp_path: Path) -> None:
+    note = "Annotators are simulated"
+    assert note not in as_markdown(report_of(tmp_path, simulate()))
+    made_up = [{**own, "annotator": f"simulated-{own['annotator']}"} for own in simulate()]
+    assert note in as_markdown(report_of(tmp_path, made_up))
 
 
 def test_plots_say_what_they_show(tmp_path: Path) -> None:
@@ -331,7 +339,7 @@ def test_how_figures_are_told() -> None:
 
 @pytest.mark.shared
 def test_two_labellings_of_real_tweets(shared: Path, tmp_path: Path) -> None:
-    """The tweets that MMNERD and Twitter-2017 share were labelled by different people: scores of one by the other."""
+    """The tweets that MMNERD and Twitter-2017 share, whose labels differ in a few rows: scores of one by the other."""
     labelled = {
         name: {example.words: example for example in read_corpus(shared / place)}
         for name, place in (("mmnerd", "mmnerd-en/test.txt"), ("twitter", "twitter2017/train.txt"))

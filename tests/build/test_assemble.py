@@ -3,6 +3,7 @@ import json
 import os
 import shutil
 from collections import Counter
+from functools import cache
 from hashlib import sha256
 from itertools import combinations
 from pathlib import Path
@@ -368,12 +369,17 @@ def test_an_assembled_set_is_an_input(gold, tweets, tmp_path):
 choice = st.none() | st.integers(0, 9)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@cache
+def scenes():
+    return {f"s{number}.jpg": scene(number // 2, (96 + 48 * (number % 2), 72)) for number in range(10)}
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(choice, choice, choice, st.integers(0, 3)), min_size=30, max_size=50), st.integers(0, 9))
 def test_no_component_is_torn(tmp_path_factory, drawn, seed):
     """Rows share groups, pictures (2k and 2k + 1 are nearly the same), names of missing ones, and texts."""
     folder = tmp_path_factory.mktemp("graph")
-    pictures = {f"s{number}.jpg": scene(number // 2, (96 + 48 * (number % 2), 72)) for number in range(10)}
+    pictures = scenes()
     rows, shared = [], []
     languages = iter(f"{a}{b}" for a in "abcdefghij" for b in "abcdefghij")
     for number, (group, image, text, kind) in enumerate(drawn):

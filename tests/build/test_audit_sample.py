@@ -242,6 +242,9 @@ def test_files_that_are_no_sheet(tmp_path: Path) -> None:
 def test_all_that_is_not_filled_is_told_at_once(tmp_path: Path) -> None:
     path = tmp_path / "sheet.csv"
     path.write_bytes(write_sheet(SMALL))
+    with pytest.raises(DataError, match="right or wrong in the column verdict, found none of 2 entities judged yet"):
+        read_sheet(path, SMALL)
+    save(path, fill(write_sheet(SMALL), {"s1-e1": "yes"}, {}))
     with pytest.raises(DataError) as error:
         read_sheet(path, SMALL)
     assert [problem.line for problem in error.value.problems] == [2, 3]

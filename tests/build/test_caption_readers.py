@@ -256,3 +256,5 @@ def test_a_data_set_of_the_hub(tmp_path, monkeypatch):
     assert found[0] == {**ROWS[0], "text": found[0]["text"], "id": "local-set:train:1", "source": "local-set"}
     with pytest.raises(DataError, match="expected a Hugging Face data set within reach"):
         rows("hub:" + str(tmp_path / "nothing"))
+    with pytest.raises(DataError, match="expected hub:NAME or hub:NAME:CONFIGURATION, found no name"):
+        rows("hub:")

@@ -76,6 +76,13 @@ def test_urls_for_img2dataset(rows, tmp_path):
     ]
 
 
+def test_rows_without_urls_are_told(tmp_path):
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"id": "1", "text": "a"}))
+    code, told, err = run(tmp_path / "rows.jsonl", "--urls", tmp_path / "urls.parquet")
+    assert (code, told) == (0, f"0 URLs of 0 rows in {tmp_path / 'urls.parquet'}\n")
+    assert "warning: none of the rows has a url that can be fetched" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -60,7 +60,7 @@ def test_every_row_is_answered_in_its_order(tiny_folder, tiny_tagger, source, tm
     count = sum(len(answer["entities"]) for answer in answers)
     assert f"5 rows, {count} entities; pictures: 1 missing, 1 none, 1 unreadable, 1 used; " in result.stderr
     assert f"rows/s; written to {tmp_path / 'out.jsonl'}" in result.stderr
-    assert "warning: 1 rows could not be read" in result.stderr
+    assert "warning: 1 row could not be read; the field error says why" in result.stderr
 
 
 def test_without_a_file_the_answers_go_to_standard_output(tiny_folder, source):
@@ -87,6 +87,7 @@ def test_the_answers_are_rows_that_can_be_asked_again(tiny_folder, source, tmp_p
         (["{model}", "{folder}/rows.jsonl", "--images", "{folder}/no"], DataError, "expected a folder of pictures"),
         (["{model}", "{folder}/rows.jsonl", "--strict-images"], ImageError, "broken.jpg: expected a readable picture"),
         (["{model}", "{folder}/rows.jsonl", "-o", "{folder}"], DataError, "found a folder"),
+        (["{model}", "{folder}/rows.jsonl", "-o", "{folder}/rows.jsonl/a/b"], DataError, "found a file in its way"),
     ],
 )
 def test_mistakes_are_said_and_leave_nothing_behind(tiny_folder, source, arguments, error, message):
@@ -94,6 +95,31 @@ def test_mistakes_are_said_and_leave_nothing_behind(tiny_folder, source, argumen
     with pytest.raises(error, match=message):
         run(*(part.format(model=tiny_folder, folder=source.parent) for part in arguments))
     assert sorted(os.listdir(source.parent)) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--show", "-o", "answers.jsonl"], "--show: expected no --out beside it"),
+        (["--anew"], "--anew: expected --out"),
+    ],
+)
+def test_options_that_contradict_each_other_are_wrong_usage(tiny_folder, source, options, words):
+    result = run(tiny_folder, source, *options)
+    assert result.exit_code == 2 and words in " ".join(result.stderr.replace("│", "").split())
+
+
+def test_answers_are_shown_as_text_with_their_entities_marked(tiny_folder, source, tmp_path):
+    run(tiny_folder, source, "-o", tmp_path / "out.jsonl")
+    answers = [json.loads(row) for row in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
+    result = run(tiny_folder, source, "--show")
+    assert result.exit_code == 0 and "\x1b" not in result.stdout
+    blocks = [" ".join(block.split()) for block in result.stdout.split("\n\n")]
+    for answer, block in zip(answers, blocks, strict=False):
+        for entity in answer.get("entities", ()):
+            assert f"{entity['text']} {entity['type']} {100 * entity['score']:.0f} %" in block
+    assert "expected a JSON object" in result.stdout
+    assert "warning: 1 row could not be read; the reasons stand in their places" in result.stderr
 
 
 def test_an_unknown_device_is_the_users_mistake(tiny_folder, source):

@@ -109,6 +109,26 @@ def test_mistakes_are_named(tmp_path):
         read_corpus(tmp_path / "none.txt")
 
 
+@pytest.mark.parametrize("spec", ["hub:", "hub::en", "hub: "])
+def test_a_data_set_of_the_hub_needs_a_name(spec):
+    for read in (read_corpus, lambda given: read_split(given, "train")):
+        with pytest.raises(DataError, match=r"expected hub:NAME or hub:NAME:CONFIGURATION, found no name"):
+            read(spec)
+
+
+@pytest.mark.parametrize(
+    ("error", "found"), [(OSError(), "OSError"), (ValueError("no such set\nat all"), "no such set")]
+)
+def test_a_data_set_out_of_reach_is_named_whatever_the_reason(monkeypatch, error, found):
+    def load(name, configuration):
+        raise error
+
+    monkeypatch.setattr("datasets.load_dataset", load)
+    with pytest.raises(DataError) as caught:
+        read_corpus("hub:someone/thing:en")
+    assert str(caught.value) == f"hub:someone/thing:en: expected a Hugging Face data set within reach, found {found}"
+
+
 def test_shares_of_a_file_have_nothing_in_common(tmp_path):
     path = tmp_path / "all.txt"
     write(path, *(f"w{number % 90}" for number in range(100)))

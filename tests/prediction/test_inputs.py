@@ -231,3 +231,63 @@ def test_real_tweets_find_their_photos(shared):
     assert [status(row) for row in rows[::300]] == [["used"]] * 4
     pairs = list(Rows(str(shared / "twitter-photos")))
     assert [status(row) for row in pairs] == [["used"]] * 30
+
+
+def test_a_broken_parquet_file_is_said_when_its_rows_are_counted(tmp_path):
+    (tmp_path / "rows.parquet").write_bytes(b"PAR1 and nothing more of it")
+    with pytest.raises(DataError, match=r"rows\.parquet: expected a Parquet file, found "):
+        Rows(str(tmp_path / "rows.parquet")).total()
+
+
+def test_plain_text_and_tables_are_told_what_to_become(tmp_path):
+    for name in ("texts.txt", "texts"):
+        (tmp_path / name).write_text("Anna visited Paris.\nSo did we.\n", encoding="utf-8")
+        with pytest.raises(DataError, match=f"{name}: expected words and tags .*JSONL") as raised:
+            list(Rows(str(tmp_path / name)))
+        assert raised.value.problems[1].line == 1
+    (tmp_path / "rows.csv").write_text("id,text\n1,Paris\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"rows\.csv: expected JSONL .* found a table"):
+        Rows(str(tmp_path / "rows.csv"))
+
+
+def test_a_data_set_of_the_hub_is_streamed(tmp_path):
+    folder = tmp_path / "set"
+    folder.mkdir()
+    write(folder / "train.jsonl", json.dumps({"text": "Anna in Paris", "language": "fr", "other": 3}))
+    write(folder / "test.jsonl", *(json.dumps({"text": f"row {number}", "language": None}) for number in range(3)))
+    rows = Rows(f"hub:{folder}")
+    assert [row.example.text for row in rows] == ["Anna in Paris", "row 0", "row 1", "row 2"]
+    assert [row.example.id for row in rows] == ["1", "2", "3", "4"]
+    assert [row.example.text for row in rows.rows(2)] == ["row 1", "row 2"]
+    assert rows.repeatable and rows.facts()["input"] == f"hub:{folder}" and rows.facts()["digest"]
+    write(folder / "test.jsonl", json.dumps({"text": "another", "language": None}))
+    assert Rows(f"hub:{folder}").facts()["digest"] != rows.facts()["digest"]
+
+
+@pytest.mark.parametrize("spec", ["hub:", "hub:nowhere/at-all"])
+def test_a_data_set_that_cannot_be_had(spec):
+    with pytest.raises(DataError, match=r"expected hub:NAME or hub:NAME:CONFIG|within reach"):
+        Rows(spec)
+
+
+def test_rows_are_counted_and_found_from_any_on(tmp_path):
+    lines = [json.dumps({"text": f"t{number}"}) for number in range(7)]
+    write(tmp_path / "b.jsonl", *lines[:3], "", "{broken")
+    pq.write_table(pa.table({"text": [f"p{number}" for number in range(600)]}), tmp_path / "c.parquet")
+    (tmp_path / "d.jsonl").write_text(lines[0], encoding="utf-8")  # no line end
+    rows = Rows(str(tmp_path))
+    assert rows.total() == 5 + 600 + 1  # a blank line counts
+    read = [row.example.text if not isinstance(row, Unread) else None for row in rows]
+    assert read == ["t0", "t1", "t2", None, *(f"p{number}" for number in range(600)), "t0"]
+    for start in (1, 3, 4, 5, 300, 604, 605, 700):
+        again = [row.example.text if not isinstance(row, Unread) else None for row in rows.rows(start)]
+        assert again == read[start:]
+
+
+def test_facts_tell_rows_apart_by_their_content(tmp_path):
+    file = write(tmp_path / "rows.jsonl", json.dumps({"text": "a"}))
+    facts = Rows(str(file)).facts()
+    assert facts == Rows(str(file)).facts()
+    write(file, json.dumps({"text": "b"}))
+    assert facts != Rows(str(file)).facts()
+    assert facts["images"] is None and Rows(str(file), images=tmp_path).facts()["images"] == str(tmp_path)

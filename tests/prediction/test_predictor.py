@@ -5,6 +5,8 @@ import sys
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
 from PIL import Image
 
@@ -62,6 +64,23 @@ def test_a_mention_is_what_stands_at_its_place(predictor, text):
     assert all(text[m.start : m.end] == m.text and m.text and 0 <= m.score <= 1 for m in answer.entities)
     assert all(one.end <= two.start for one, two in zip(answer.entities, answer.entities[1:], strict=False))
     assert all(m.type in predictor.types for m in answer.entities)
+
+
+MIXED = st.text(
+    st.one_of(st.sampled_from("aZé ß\u0308 \u200d\u00ad😀👩🏽🇩🇪#@'’-./\n\t東กα"), st.characters()), max_size=120
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(text=MIXED)
+def test_a_mention_of_any_text_is_what_stands_at_its_place(predictor, text):
+    answer = predictor.predict(text)
+    assert answer.text == text
+    end = 0
+    for mention in answer.entities:
+        assert end <= mention.start < mention.end <= len(text)
+        assert text[mention.start : mention.end] == mention.text == mention.text.strip()
+        end = mention.end
 
 
 @pytest.mark.parametrize("text", ["", " \t\n"])

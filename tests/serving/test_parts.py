@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from babelens.prediction.ask import PLAIN
+from babelens.prediction.ask import PLAIN, Ask
 from babelens.schema import InputError
 from babelens.serving import frames
 from babelens.serving.batching import Batcher
@@ -122,6 +122,29 @@ def test_the_program_of_the_model_says_what_it_is_or_why_there_is_none(tiny_fold
     assert isinstance(model.facts, Facts) and model.facts.threads == 1
     assert [reply.status for reply in replies] == [200, 200, 422]
     assert msgspec.json.decode(replies[1].body)["text"] == "Paris"
+
+
+def test_an_exported_model_tells_its_size_and_answers_without_regions(tiny_tagger, tmp_path):
+    pytest.importorskip("onnxscript", reason="the extra onnx is not installed")
+    pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+    import msgspec
+
+    from babelens.prediction.export import export_tagger
+    from babelens.prediction.onnx_engine import load_exported
+    from babelens.prediction.predictor import Predictor
+    from babelens.serving.engine import Facts, answer_frames
+
+    export_tagger(tiny_tagger, tmp_path / "out", text_only=True)
+    asked, said = io.BytesIO(), io.BytesIO()
+    write_frame(asked, msgspec.msgpack.encode([ModelRow("Anna", None, None, None, (), Ask(regions=True))]))
+    asked.seek(0)
+    answer_frames(Predictor(load_exported(tmp_path / "out")), "out", asked, said)
+    said.seek(0)
+    facts = msgspec.msgpack.decode(read_frame(said), type=Facts)
+    assert facts.parameters == sum(weights.numel() for weights in tiny_tagger.parameters())
+    assert facts.views == () and "onnxruntime" in facts.versions
+    [reply] = msgspec.msgpack.decode(read_frame(said), type=list[Reply])
+    assert reply.status == 200 and msgspec.json.decode(reply.body)["text"] == "Anna"
 
 
 def row(text: str) -> ModelRow:

@@ -5,9 +5,9 @@ everywhere here. A span over several lines has its text with `\n` written as two
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,12 +17,11 @@ from babelens.build.annotation.annotations import Annotation
 from babelens.build.annotation.faults import Faults
 from babelens.build.annotation.interface import LABELS, TEXT
 from babelens.build.annotation.spans import Span, check_apart, cut, snap
+from babelens.build.annotation.versions import read_versions
 from babelens.data.problems import fault, listing, quote
 from babelens.data.words import split_words
-from babelens.schema import InputError
 
 _SHAPE = "Label Studio's JSON: a list of tasks with data and annotations (not JSON-MIN, CSV or CoNLL)"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -110,8 +109,8 @@ def read_annotations(
             has several annotators; where given it must agree with an export's own.
 
     Raises:
-        InputError: unknown rows, people or types, texts that differ, spans out of place, blank or overlapping; each
-            with task and annotation, up to fifty.
+        InputError: what is no annotation of Label Studio, unknown rows, people or types, texts that differ, spans out
+            of place, blank or overlapping; each with task and annotation, up to twenty.
     """
     faults = Faults()
     by_id = {row["id"]: row for row in rows}
@@ -121,28 +120,30 @@ def read_annotations(
         for task in export.tasks:
             place = f"{export.where}: task {task.get('id')}"
             data = task["data"]
-            row = by_id.get(data.get("row"))
+            row = by_id.get(data["row"]) if isinstance(data.get("row"), str) else None
             if row is None:
                 faults.add(place, "the id of a row", quote(data.get("row")))
                 continue
             if data.get("text") != row["text"]:
                 faults.add(place, f"the text of row {quote(row['id'])}, {quote(row['text'])}", quote(data.get("text")))
                 continue
-            for version, why in _versions(task):
-                number = version.get("id")
-                if why == "draft":
-                    author = _name(version.get("user"), export.annotator, people, Faults(), place)
-                    left_out.append(LeftOut(row["id"], author or str(version.get("user")), number, why))
+            round_ = data.get("round")
+            if not (round_ is None or type(round_) is int):
+                faults.add(place, "the number of a round", quote(round_))
+                continue
+            for version in read_versions(task, faults, place):
+                if version.why == "draft":
+                    author = _name(version.person, export.annotator, people, Faults(), place)
+                    left_out.append(LeftOut(row["id"], author or str(version.person), version.number, "draft"))
                     continue
-                spot = f"{place}, annotation {number}"
-                name = _name(version.get("completed_by"), export.annotator, people, faults, spot)
+                spot = f"{place}, annotation {version.number}"
+                name = _name(version.person, export.annotator, people, faults, spot)
                 if name is None:
                     continue
-                if why is not None:
-                    left_out.append(LeftOut(row["id"], name, number, why))
+                if version.why is not None:
+                    left_out.append(LeftOut(row["id"], name, version.number, version.why))
                     continue
-                spans, changes = _read_result(version.get("result") or [], row, types, name, number, faults, spot)
-                seconds = version.get("lead_time")
+                spans, changes = _read_regions(version.regions, row, types, name, version.number, faults, spot)
                 annotation = Annotation(
                     id=row["id"],
                     annotator=name,
@@ -150,11 +151,10 @@ def read_annotations(
                     entities=spans,
                     language=row.get("language"),
                     group=row.get("group"),
-                    round=data.get("round"),
-                    seconds=None if seconds is None else float(seconds),
+                    round=round_,
+                    seconds=version.seconds,
                 )
-                created = _time(version.get("created_at"))
-                found.append((_time(version.get("updated_at")) or created, created, annotation, changes, number))
+                found.append((version.updated, version.created, annotation, changes, version.number))
     faults.raise_if_any()
 
     last: dict[tuple[str, str], tuple[datetime, Annotation, list[Change], int | str | None]] = {}
@@ -184,15 +184,6 @@ def _in_order(
     return annotations, changes
 
 
-def _versions(task: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], Literal["skipped", "draft"] | None]]:
-    for annotation in task["annotations"]:
-        yield annotation, "skipped" if annotation.get("was_cancelled") else None
-    for draft in task.get("drafts") or ():
-        # An export may name drafts by their number alone; whose they are is then unknown.
-        if isinstance(draft, Mapping):
-            yield draft, "draft"
-
-
 def _name(
     person: object, expected: str | None, people: Mapping[str, str] | None, faults: Faults, where: str
 ) -> str | None:
@@ -211,8 +202,8 @@ def _name(
     return name
 
 
-def _read_result(
-    result: Sequence[Mapping[str, Any]],
+def _read_regions(
+    regions: Sequence[Mapping[str, Any]],
     row: Mapping[str, Any],
     types: Sequence[str],
     annotator: str,
@@ -224,7 +215,7 @@ def _read_result(
     words = split_words(text)
     spans: list[Span] = []
     changes: list[Change] = []
-    for item in result:
+    for item in regions:
         span = _read_region(item, text, types, faults, where)
         if span is None:
             continue
@@ -246,7 +237,10 @@ def _read_region(item: Mapping[str, Any], text: str, types: Sequence[str], fault
         names = {field: item.get(field) for field in ("type", "from_name", "to_name")}
         faults.add(where, f"labels from {LABELS!r} on {TEXT!r}", quote(names))
         return None
-    value = item.get("value") or {}
+    value = item.get("value")
+    if not isinstance(value, Mapping):
+        faults.add(where, "a value with start, end and labels", quote(value))
+        return None
     start, end, labels = value.get("start"), value.get("end"), value.get("labels")
     if not isinstance(labels, list) or len(labels) != 1 or labels[0] not in types:
         faults.add(where, f"one label of {listing(types)}", quote(labels))
@@ -260,14 +254,3 @@ def _read_region(item: Mapping[str, Any], text: str, types: Sequence[str], fault
         faults.add(where, f"{quote(said)} at {start}..{end} (Unicode code points)", quote(span.text))
         return None
     return span
-
-
-def _time(stamp: object) -> datetime:
-    """A time as Label Studio writes it; where it says none, before all others."""
-    if stamp is None:
-        return _EPOCH
-    try:
-        time = datetime.fromisoformat(str(stamp))
-    except ValueError:
-        raise InputError(f"Label Studio's JSON: expected a time (ISO 8601), found {quote(stamp)}") from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -10,6 +10,7 @@ All but the gold lies in one folder, and every file of it is written whole or no
     inspections.jsonl                       what the inspectors decided (changes, left out: with inspection- before)
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -99,13 +100,34 @@ def take_exports(
     part: Part = "annotations",
     people: Mapping[str, str] | None = None,
 ) -> Imported:
-    """Read what Label Studio exported, and write the annotations, what was changed in them and what does not count."""
+    """Read what Label Studio exported, and write the annotations, what was changed in them and what does not count.
+
+    Raises:
+        InputError: as for `read_annotations`; or the exports lack tasks whose annotations were taken before.
+    """
     read = read_annotations(exports, read_rows(source), types, people=people)
+    _check_whole(exports, work / f"{part}.jsonl")
     before = "" if part == "annotations" else "inspection-"
     write_lines(work / f"{part}.jsonl", read.annotations)
     write_lines(work / f"{before}changes.jsonl", read.changes)
     write_lines(work / f"{before}left-out.jsonl", read.left_out)
     return read
+
+
+def _check_whole(exports: Sequence[Export], path: Path) -> None:
+    """Refuse exports that would put annotations out of a work folder only because their file was not named again."""
+    if not path.exists():
+        return
+    # An export without a name has the tasks of several people.
+    there = {(export.annotator, task["data"]["row"]) for export in exports for task in export.tasks}
+    before = read_records(path, Annotation)
+    lost = Counter(old.annotator for old in before if not {(old.annotator, old.id), (None, old.id)} & there)
+    if lost:
+        found = ", ".join(f"{count:,} of {name}" for name, count in sorted(lost.items()))
+        raise InputError(
+            f"{path}: expected exports with all tasks that were taken before, found none for {found}; name all exports "
+            "in one command, or remove that file"
+        )
 
 
 def merge_versions(source: Path, work: Path, *, rate: float = 0.0, seed: int = 0) -> Merged:

@@ -27,7 +27,7 @@ export async function fillCard(token, tries = PATIENCE) {
     line("Text encoder", facts.text_encoder),
     line("Views of the picture", views),
     line("Head", facts.head),
-    line("Parameters", NUMBER.format(facts.parameters)),
+    line("Parameters", facts.parameters === null ? "not known" : NUMBER.format(facts.parameters)),
     line("Runs on", `${facts.device}, ${facts.threads} ${facts.threads === 1 ? "thread" : "threads"}`),
     line("Versions", Object.entries(facts.versions).map((pair) => pair.join(" ")).join(", ")),
     line("Digest", facts.digest, "digest"),

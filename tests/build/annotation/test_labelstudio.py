@@ -2,6 +2,8 @@ import json
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from babelens.build.annotation.labelstudio import Export, read_annotations, read_export
 from babelens.build.annotation.spans import cut
@@ -144,6 +146,84 @@ def test_faults_name_task_and_annotation(one, message):
     with pytest.raises(InputError) as error:
         read_annotations([export(one, annotator="anna")], [row()], TYPES)
     assert str(error.value) == f"anna.json: task 5, annotation 31: {message}"
+
+
+SHAPE = "expected an annotation as Label Studio writes it, found "
+
+
+@pytest.mark.parametrize(
+    ("one", "message"),
+    [
+        (7, f"number 1: {SHAPE}7 (Expected `object`, got `int`)"),
+        ({"id": 31, "result": "none"}, f"31: {SHAPE}{{'id': 31, 'result': 'none'}} (Expected `array | null`, got `str` "
+         "- at `$.result`)"),
+        ({"id": 31, "result": [4]}, f"31: {SHAPE}{{'id': 31, 'result': [4]}} (Expected `object`, got `int` "
+         "- at `$.result[0]`)"),
+        ({"id": 31, "lead_time": "7 s"}, f"31: {SHAPE}{{'id': 31, 'lead_time': '7 s'}} (Expected `float | null`, got "
+         "`str` - at `$.lead_time`)"),
+        ({"id": [1]}, f"number 1: {SHAPE}{{'id': [1]}} (Expected `int | str | null`, got `array` - at `$.id`)"),
+        ({"id": 31, "updated_at": "soon"}, "31: expected times in ISO 8601, found 'soon'"),
+        (faulty() | {"result": [region(span("Zoë", "PER"), "r") | {"value": 3}]},
+         "31: expected a value with start, end and labels, found 3"),
+        (faulty(start=True), "31: expected a span within 0..62, found True..33"),
+    ],
+)  # fmt: skip
+def test_what_is_no_annotation_is_told_with_its_place(one, message):
+    with pytest.raises(InputError) as error:
+        read_annotations([export(one, annotator="anna")], [row()], TYPES)
+    assert str(error.value) == f"anna.json: task 5, annotation {message}"
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ({"data": {"row": ["x"], "text": TEXT}}, ": expected the id of a row, found ['x']"),
+        ({"data": {"row": "x", "text": TEXT, "round": "1"}}, ": expected the number of a round, found '1'"),
+        ({"drafts": 4}, ": expected a list of drafts, found 4"),
+        ({"drafts": ["old"]}, ", draft number 1: expected a draft as Label Studio writes it, found 'old' (Expected "
+         "`object`, got `str`)"),
+    ],
+)  # fmt: skip
+def test_what_is_no_task_is_told_with_its_number(task, message):
+    whole = export(annotator="anna")
+    with pytest.raises(InputError) as error:
+        read_annotations([Export(whole.where, [whole.tasks[0] | task], "anna")], [row()], TYPES)
+    assert str(error.value) == f"anna.json: task 5{message}"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 99) | st.floats(allow_nan=False) | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(
+        ["id", "result", "value", "start", "end", "labels", "type", "lead_time", "user", "completed_by", "text"]
+    ), inner, max_size=4),
+    max_leaves=8,
+)  # fmt: skip
+PATHS = [
+    ("data",), ("annotations",), ("drafts",), ("data", "row"), ("data", "text"), ("data", "round"),
+    *[("annotations", 0, *rest) for rest in (
+        (), ("id",), ("result",), ("completed_by",), ("created_at",), ("updated_at",), ("was_cancelled",),
+        ("lead_time",), ("result", 0), ("result", 0, "value"), ("result", 0, "type"), ("result", 0, "value", "labels"),
+        ("result", 0, "value", "start"), ("result", 0, "value", "text"),
+    )],
+]  # fmt: skip
+
+
+@given(st.sampled_from(PATHS), JSON)
+def test_whatever_stands_in_an_export_is_read_or_refused_in_words(tmp_path_factory, place, value):
+    tasks = json.loads(json.dumps(export(version(31, 3, span("Zoë", "PER"))).tasks))
+    *path, last = (0, *place)
+    there = tasks
+    for step in path:
+        there = there[step]
+    there[last] = value
+    file = tmp_path_factory.getbasetemp() / "export.json"
+    file.write_text(json.dumps(tasks))
+    try:
+        read = read_annotations([read_export(file, "anna")], [row()], TYPES)
+    except InputError as error:
+        assert re.search(r"export\.json.*: expected .*, found ", str(error))
+    else:
+        assert len(read.annotations) <= 1
 
 
 def test_changed_texts_and_unknown_rows_are_refused():

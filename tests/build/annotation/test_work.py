@@ -6,7 +6,7 @@ import pytest
 from babelens.build.agreement_rows import read_annotations as read_for_agreement
 from babelens.build.annotation.assign import Assignment, Person
 from babelens.build.annotation.gold import Trail
-from babelens.build.annotation.labelstudio import read_export
+from babelens.build.annotation.labelstudio import Export, read_export
 from babelens.build.annotation.lines import read_records, read_rows, write_lines
 from babelens.build.annotation.simulate import Errors
 from babelens.build.annotation.tasks import unseen
@@ -55,6 +55,26 @@ def answer(path, person, change=lambda row, result: result):
         }
     path.with_suffix(".export").write_text(json.dumps(tasks), "utf-8")
     return read_export(path.with_suffix(".export"), person)
+
+
+def test_exports_are_taken_together(source, tmp_path):
+    work = tmp_path / "work"
+    assign_rows(source, people("ada", "bob", "eve"), work)
+    write_tasks(source, work, TYPES, unseen)
+    ada, bob = (answer(work / "tasks" / f"{name}.json", name) for name in ("ada", "bob"))
+    take_exports([ada, bob], source, work, TYPES)
+    before = (work / "annotations.jsonl").read_bytes()
+    with pytest.raises(InputError, match=rf"found none for {len(bob.tasks)} of bob; name all exports in one command"):
+        take_exports([ada], source, work, TYPES)
+    assert (work / "annotations.jsonl").read_bytes() == before
+    # A task that somebody has emptied is no task that is not there.
+    bob.tasks[0]["annotations"].clear()
+    read = take_exports([ada, bob], source, work, TYPES)
+    assert len(read.annotations) == len(ada.tasks) + len(bob.tasks) - 1
+    everybody = {str(number): name for number, name in enumerate(("ada", "bob", "eve"))}
+    both = [task | {"annotations": []} for task in (*ada.tasks, *bob.tasks)]
+    take_exports([Export("all.json", both)], source, work, TYPES, people=everybody)
+    assert (work / "annotations.jsonl").read_bytes() == b""
 
 
 def test_from_rows_to_gold_by_files(source, tmp_path):
