@@ -103,7 +103,7 @@ def test_translate_by_a_service_outside(run, rows, tmp_path):
     code, out, err = run("translate labelled.jsonl --to fr --export texts.jsonl")
     assert (code, err) == (0, "")
     asked = lines(tmp_path / "texts.jsonl")
-    assert out == f"{len(asked)} texts in texts.jsonl\n"
+    assert out.startswith(f"{len(asked)} texts in texts.jsonl\n") and "--translations FILE --out OUT" in out
     assert run("translate labelled.jsonl --to fr --export texts.jsonl")[0] == 0
     for request in asked:
         request["translation"] = request["text"].replace("leaves", "quitte").replace("today", "ici")
@@ -153,4 +153,4 @@ def test_wrong_usage_of_translate(run, rows, tmp_path, arguments, code, message)
 def test_bad_rows_are_not_exported_when_asked(run, rows, tmp_path):
     (tmp_path / "some.jsonl").write_text("{\n" + json.dumps(ROWS[0]) + "\n")
     code, out, _ = run("translate some.jsonl --to fr --export x.jsonl --skip-bad")
-    assert (code, out) == (0, "1 texts in x.jsonl\n")
+    assert code == 0 and out.startswith("1 texts in x.jsonl\n")
