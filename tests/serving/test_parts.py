@@ -3,6 +3,7 @@
 import asyncio
 import io
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -308,3 +309,11 @@ def test_flags_and_variables_become_settings(monkeypatch):
 def test_nothing_here_pickles():
     sources = Path(frames.__file__).parent.glob("*.py")
     assert not [path.name for path in sources if re.search(r"import (pickle|multiprocessing)", path.read_text())]
+
+
+def test_answers_are_sent_at_once():
+    # asyncio sets TCP_NODELAY on connections of such listeners alone.
+    from babelens.serving.server import _listen
+
+    with _listen("127.0.0.1", 0) as listener:
+        assert listener.proto == socket.IPPROTO_TCP
