@@ -30,9 +30,20 @@ def main() -> None:
         rows = options.rows
         alone, facts = apart(one_by_one, options, folder)
         alone *= rows / options.alone
-        print_line("bulk", f"{rows:,} rows", "one by one", [alone], alone, PACKAGES, rows_per_s=rows / alone, **facts)
+        print_line(
+            "bulk", f"{rows:,} rows", "one by one", [alone], alone, PACKAGES, rows_per_s=round(rows / alone, 1), **facts
+        )
         seconds, facts = apart(in_bulk, options, folder)
-        print_line("bulk", f"{rows:,} rows", "predict", [seconds], alone, PACKAGES, rows_per_s=rows / seconds, **facts)
+        print_line(
+            "bulk",
+            f"{rows:,} rows",
+            "predict",
+            [seconds],
+            alone,
+            PACKAGES,
+            rows_per_s=round(rows / seconds, 1),
+            **facts,
+        )
 
 
 def make(options: argparse.Namespace, folder: Path) -> None:
@@ -79,7 +90,7 @@ def one_by_one(options: argparse.Namespace, folder: Path) -> tuple[float, dict]:
             row = json.loads(line)
             image = folder / "images" / f"{row['image']}.jpg" if "image" in row else None
             out.write(json.dumps(predictor.predict(row["text"], image).to_dict()) + "\n")
-    return time.perf_counter() - start, {"peak_mib": peak_memory()}
+    return time.perf_counter() - start, {"peak_mib": round(peak_memory(), 1)}
 
 
 def in_bulk(options: argparse.Namespace, folder: Path) -> tuple[float, dict]:
@@ -96,7 +107,7 @@ def in_bulk(options: argparse.Namespace, folder: Path) -> tuple[float, dict]:
     tally = answer_file(predictor, rows, folder / "out.jsonl", pace=Pace(options.batch))
     seconds = time.perf_counter() - start
     assert tally.rows == options.rows
-    return seconds, {"batch": options.batch, "peak_mib": peak_memory()}
+    return seconds, {"batch": options.batch, "peak_mib": round(peak_memory(), 1)}
 
 
 def threads(options: argparse.Namespace) -> None:
