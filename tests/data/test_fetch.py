@@ -353,9 +353,11 @@ def test_languages_are_chosen(server, tmp_path):
     assert len(fetch(recipe(server), tmp_path, ("en",), quick())) == 2
 
 
+# A shell starts what runs in its background with Ctrl-C ignored, and that would be inherited.
 KILLED = """
-import sys, msgspec
+import signal, sys, msgspec
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from babelens.data.fetch import fetch
 from babelens.data.fetch_recipe import Recipe
 fetch(msgspec.json.decode(sys.argv[1], type=Recipe), Path(sys.argv[2]))
